@@ -150,20 +150,11 @@ function checkSkipped(
   say: Say,
 ): void {
   const needed = options.successorListLength + 1;
-  const skippedBy = new Map<Identifier, MemberState>();
-  const base = new Set(options.base ?? []);
-  for (const state of members.values()) {
-    let from = state.identifier;
-    for (const { identifier, name } of state.successors) {
-      if (identifier === state.identifier) break;
-      for (const passed of strictlyBetween(order, from, identifier)) {
-        if (!skippedBy.has(passed)) skippedBy.set(passed, state);
-        if (!base.has(passed)) continue;
-        const skipped = members.get(passed)?.name ?? passed;
-        say('base-not-skipped', state.name, `${state.name} lists ${name} and skips ${skipped} of the base.`);
-      }
-      from = identifier;
-    }
+  const skippedBy = findSkipped(members.values(), order);
+  for (const passed of options.base ?? []) {
+    const culprit = skippedBy.get(passed);
+    const skipped = members.get(passed)?.name ?? passed;
+    if (culprit) say('base-not-skipped', culprit.name, `${culprit.name} skips ${skipped} of the base.`);
   }
   const principals = members.size - skippedBy.size;
   if (principals >= needed) return;
@@ -178,6 +169,35 @@ function checkSkipped(
     culprit.name,
     `Only ${principals} of the ${needed} members needed are skipped by nobody; ${culprit.name} skips ${skippedName}.`,
   );
+}
+
+/**
+ * The principals: members that no member's extended successor list (itself, then its list) passes by
+ * (Zave 2017, section 5.2).
+ */
+export function principalsOf(states: readonly MemberState[]): Set<Identifier> {
+  const order = states.map((state) => state.identifier).sort();
+  const skippedBy = findSkipped(states, order);
+  return new Set(order.filter((identifier) => !skippedBy.has(identifier)));
+}
+
+/** Every member that is passed by, with one member whose list does it. */
+function findSkipped(
+  states: Iterable<MemberState>,
+  order: readonly Identifier[],
+): Map<Identifier, MemberState> {
+  const skippedBy = new Map<Identifier, MemberState>();
+  for (const state of states) {
+    let from = state.identifier;
+    for (const { identifier } of state.successors) {
+      if (identifier === state.identifier) break;
+      for (const passed of strictlyBetween(order, from, identifier)) {
+        if (!skippedBy.has(passed)) skippedBy.set(passed, state);
+      }
+      from = identifier;
+    }
+  }
+  return skippedBy;
 }
 
 /** The entries of the sorted `order` strictly between `a` and `b`, going up the circle. */

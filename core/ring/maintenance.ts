@@ -13,7 +13,7 @@ export class Maintenance {
   readonly #lost: LostPeers;
   readonly #random: Random;
   readonly #isActive: () => boolean;
-  /** Members to turn to when every neighbour is gone. */
+  /** Other members known from the start, dead or alive. */
   contacts: readonly Peer[] = [];
   #nextFinger: number | null = null;
   #rectifying = false;
@@ -55,6 +55,7 @@ export class Maintenance {
       if (!answer) {
         this.#lost.add(head);
         state.drop(head.identifier);
+        if (state.predecessor?.identifier === head.identifier) state.setPredecessor(null);
         continue;
       }
       state.copyList(head, answer.successors);
@@ -102,15 +103,12 @@ export class Maintenance {
   }
 
   /**
-   * Asks a lost member (or, when alone, a contact) where this node belongs. If it lives in another ring,
+   * Asks a lost member (now and then any contact) where this node belongs. If it lives in another ring,
    * the two rings grow together from here; if it is dead, nothing happens. True when somebody answered.
    */
   async seekLost(): Promise<boolean> {
     const state = this.#state;
-    const alone = !state.head && !state.predecessor;
-    const others = this.contacts.filter((peer) => peer.identifier !== state.self.identifier);
-    const contact =
-      this.#lost.pick(this.#random) ?? (alone ? others[this.#random.below(others.length || 1)] : undefined);
+    const contact = this.#whomToSeek();
     if (!contact) return false;
     const ping = await this.#calls.ping(contact).catch(() => null);
     if (!ping?.member || !ping.formed || !this.#isActive()) return false;
@@ -124,6 +122,14 @@ export class Maintenance {
     if (state.wouldPrecedeHead(owner)) state.copyList(owner, successors);
     await this.#calls.notify(owner);
     return true;
+  }
+
+  #whomToSeek(): Peer | undefined {
+    const lost = this.#lost.pick(this.#random);
+    const anyone = this.contacts[this.#random.below(this.contacts.length || 1)];
+    // Alone, any contact will do; else one is asked now and then, in case neither ring remembers the other.
+    const often = this.#state.head ? 8 : 2;
+    return this.#random.below(often) === 0 ? (anyone ?? lost) : lost;
   }
 
   async #takeInBetween({ predecessor }: Neighbourhood): Promise<void> {

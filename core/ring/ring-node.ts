@@ -116,7 +116,7 @@ export class RingNode {
     }
     const after = [...ring.slice(place + 1), ...ring.slice(0, place)];
     this.#enterPhase('forming');
-    this.#maintenance.contacts = after;
+    this.setContacts(after);
     this.#state.copyList(after[0] as Peer, after.slice(1));
     this.#state.setPredecessor(after[after.length - 1] as Peer);
     void this.#form(after, this.#options.clock.monotonic() + formingLimitMs, this.#membership);
@@ -183,6 +183,15 @@ export class RingNode {
     await Promise.all(
       [...told.values()].map((peer) => this.#calls.sayLeaving(peer, { predecessor, successors })),
     );
+  }
+
+  /**
+   * Tells this node which overlay nodes exist, running or not. It asks one of them now and then, so that
+   * two rings left by a partition find each other even when nobody remembers.
+   */
+  setContacts(contacts: readonly Peer[]): void {
+    const { self } = this.#options;
+    this.#maintenance.contacts = contacts.filter((peer) => peer.identifier !== self.identifier);
   }
 
   /** Ceases at once, telling nobody, as a crash would. */
@@ -315,7 +324,7 @@ export class RingNode {
     const { owner, successors } = await new Lookup(key, source).findOwner();
     this.#mustBeOutside();
     this.#enterPhase('member');
-    this.#maintenance.contacts = contacts;
+    this.setContacts(contacts);
     this.#state.copyList(owner, successors);
     this.#schedule(0);
   }

@@ -4,7 +4,7 @@ import { seededRandom } from '../../runtime/random.ts';
 import type { Identifier } from '../identifier.ts';
 import { serviceKey } from '../identifier.ts';
 import type { RingViolation } from '../invariant.ts';
-import { checkRingInvariant, membersNotSettled } from '../invariant.ts';
+import { checkRingInvariant, membersNotSettled, principalsOf } from '../invariant.ts';
 import type { Peer } from '../messages.ts';
 import type { RingStatus } from '../ring-node.ts';
 import { RingNode } from '../ring-node.ts';
@@ -48,7 +48,21 @@ export interface ScheduleOptions {
 }
 
 const settleLimitMs = 60_000;
+const joinLimitMs = 5000;
 const mostMembers = 14;
+/**
+ * Zave's steps are atomic; here a list may be copied as long after it was sent as calls may last. So her
+ * assumptions about failures must hold for the lists of this long ago as well: only a member that nobody
+ * has skipped since then counts among the principals that a departure must leave, and every list that may
+ * still be under way must keep a living entry.
+ */
+const steadyMs = 4000;
+
+interface FormerList {
+  /** The sender, then its list: what a copier may end up with, in part or whole. */
+  entries: Identifier[];
+  until: number;
+}
 
 /**
  * Plays one schedule on a simulated clock and network. The same seed gives the same schedule and result,
@@ -67,8 +81,12 @@ class Schedule {
   readonly #onAction: (atMs: number, action: string) => void;
   readonly #length: number;
   readonly #alive = new Map<Identifier, RingNode>();
-  readonly #gone: Peer[] = [];
+  readonly #gone: { peer: Peer; at: number }[] = [];
+  readonly #known: Peer[] = [];
   readonly #result: ScheduleResult;
+  readonly #principalSince = new Map<Identifier, number>();
+  readonly #lists = new Map<Identifier, FormerList>();
+  #formerLists: FormerList[] = [];
   #named = 0;
   #changed = true;
 
@@ -100,7 +118,7 @@ class Schedule {
     const result = this.#result;
     this.#start();
     const observe = () => this.#observe();
-    await this.#clock.runUntil(2000, observe);
+    await this.#clock.runUntil(steadyMs, observe);
     const unrestEnd = this.#clock.now() + this.#unrestMs;
     while (this.#clock.now() < unrestEnd && result.violations.length === 0) {
       this.#act();
@@ -134,7 +152,9 @@ class Schedule {
     this.#named += 1;
     const name = `node-${this.#named}`;
     const identifier = createHash('sha256').update(this.#random.bytes(16)).digest('hex').slice(0, 40);
-    return { identifier, name, address: `${name}:7400` };
+    const peer = { identifier, name, address: `${name}:7400` };
+    this.#known.push(peer);
+    return peer;
   }
 
   #attach(peer: Peer): RingNode {
@@ -165,11 +185,57 @@ class Schedule {
   #observe(): boolean {
     if (this.#kind === 'hostile' || !this.#changed) return true;
     this.#changed = false;
-    const violations = this.#check(this.#members());
+    const members = this.#members();
+    this.#notePrincipals(members);
+    this.#noteLists(members);
+    const violations = this.#check(members);
     if (violations.length === 0) return true;
     this.#result.violations = violations;
-    this.#onAction(this.#clock.now(), `violation: ${violations[0]?.detail ?? ''}`);
+    this.#onAction(this.#clock.now(), `violation: ${violations[0]?.detail ?? ''} ${describe(members)}`);
     return false;
+  }
+
+  #notePrincipals(members: readonly RingStatus[]): void {
+    const principals = principalsOf(members);
+    for (const identifier of this.#principalSince.keys()) {
+      if (!principals.has(identifier)) this.#principalSince.delete(identifier);
+    }
+    for (const identifier of principals) {
+      if (!this.#principalSince.has(identifier)) this.#principalSince.set(identifier, this.#clock.now());
+    }
+  }
+
+  #noteLists(members: readonly RingStatus[]): void {
+    const now = this.#clock.now();
+    const present = new Set<Identifier>();
+    for (const { identifier, successors } of members) {
+      present.add(identifier);
+      const entries = [identifier, ...successors.map((peer) => peer.identifier)];
+      const known = this.#lists.get(identifier);
+      if (known?.entries.join() === entries.join()) continue;
+      if (known) this.#formerLists.push({ ...known, until: now });
+      this.#lists.set(identifier, { entries, until: Infinity });
+    }
+    for (const [identifier, list] of this.#lists) {
+      if (present.has(identifier)) continue;
+      this.#formerLists.push({ ...list, until: now });
+      this.#lists.delete(identifier);
+    }
+    this.#formerLists = this.#formerLists.filter(({ until }) => until + steadyMs > now);
+  }
+
+  /** Whether Zave's assumptions still hold when only `rest` remain. */
+  #mayLose(rest: readonly RingStatus[]): boolean {
+    if (this.#kind === 'hostile') return true;
+    const steady = rest.filter(({ identifier }) => {
+      return (this.#principalSince.get(identifier) ?? Infinity) + steadyMs <= this.#clock.now();
+    });
+    const living = new Set(rest.map((state) => state.identifier));
+    const underWay = [...this.#formerLists, ...this.#lists.values()];
+    const usable = ({ entries }: FormerList) => {
+      return entries.slice(0, this.#length).some((identifier) => living.has(identifier));
+    };
+    return steady.length > this.#length && underWay.every(usable) && this.#check(rest).length === 0;
   }
 
   #act(): void {
@@ -182,18 +248,32 @@ class Schedule {
 
   #join(): void {
     if (this.#alive.size >= mostMembers) return;
-    const again = this.#gone.length > 0 && this.#random.below(3) === 0;
-    const [peer] = again ? this.#gone.splice(this.#random.below(this.#gone.length), 1) : [this.#newPeer()];
-    if (!peer) return;
-    const contacts = this.#members().map(({ identifier, name, address }) => ({ identifier, name, address }));
+    const peer = this.#someoneGone() ?? this.#newPeer();
     const node = this.#attach(peer);
+    for (const other of this.#alive.values()) other.setContacts(this.#known);
     this.#result.joins += 1;
     this.#onAction(this.#clock.now(), `join ${peer.name} ${peer.identifier.slice(0, 6)}`);
-    node.join(contacts, 30_000).catch((thrown: Error) => {
-      // One that was crashed while joining gives up by design.
-      if (this.#alive.get(peer.identifier) === node && this.#kind === 'faithful') {
-        this.#result.problems.push(`${peer.name} could not join: ${thrown.message}`);
-      }
+    this.#enter(node, peer);
+  }
+
+  /**
+   * Now and then one that went comes back under its old identifier: at once in a hostile schedule, in a
+   * faithful one when no failure found in its former life can still be held against it.
+   */
+  #someoneGone(): Peer | undefined {
+    const waitMs = this.#kind === 'hostile' ? 0 : steadyMs;
+    const ready = this.#gone.filter(({ at }) => at + waitMs <= this.#clock.now());
+    const chosen = ready[this.#random.below(3 * (ready.length || 1))];
+    if (chosen) this.#gone.splice(this.#gone.indexOf(chosen), 1);
+    return chosen?.peer;
+  }
+
+  /** Joins, trying again while the node is wanted: in a hostile schedule every contact may be dead for long. */
+  #enter(node: RingNode, peer: Peer): void {
+    node.join(this.#known, joinLimitMs).catch((thrown: Error) => {
+      if (this.#alive.get(peer.identifier) !== node) return;
+      if (this.#kind === 'hostile') this.#enter(node, peer);
+      else this.#result.problems.push(`${peer.name} could not join: ${thrown.message}`);
     });
   }
 
@@ -202,12 +282,13 @@ class Schedule {
     const victim = members[this.#random.below(members.length || 1)];
     if (!victim || members.length < 2) return;
     const rest = members.filter((state) => state !== victim);
-    if (this.#kind === 'faithful' && this.#check(rest).length > 0) return;
+    if (!this.#mayLose(rest)) return;
     const node = this.#alive.get(victim.identifier) as RingNode;
     this.#onAction(this.#clock.now(), `${how} ${victim.name} ${victim.identifier.slice(0, 6)}`);
     this.#alive.delete(victim.identifier);
     this.#network.detach(victim.identifier);
-    this.#gone.push({ identifier: victim.identifier, name: victim.name, address: victim.address });
+    const { identifier, name, address } = victim;
+    this.#gone.push({ peer: { identifier, name, address }, at: this.#clock.now() });
     this.#changed = true;
     if (how === 'crash') {
       this.#result.crashes += 1;
@@ -245,9 +326,10 @@ class Schedule {
     }
     this.#result.settledMs = this.#clock.now() - begun;
     const late = unsettled();
+    if (late.length > 0) this.#onAction(this.#clock.now(), describe(this.#members()));
     if (late.length > 0)
       this.#result.problems.push(`not settled after ${settleLimitMs} ms: ${late.join(', ')}`);
-    if (!allJoined() && this.#kind === 'faithful') this.#result.problems.push('a node never joined');
+    if (!allJoined()) this.#result.problems.push('a node never joined');
     if (late.length === 0) {
       this.#result.violations.push(...this.#endViolations());
       await this.#checkLookups();
@@ -281,3 +363,10 @@ class Schedule {
     }
   }
 }
+
+const describe = (members: readonly RingStatus[]): string =>
+  members
+    .map(({ name, predecessor, successors }) => {
+      return `${name}: before ${predecessor?.name}, after ${successors.map((peer) => peer.name).join(' ')}`;
+    })
+    .join('; ');
