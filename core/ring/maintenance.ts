@@ -108,10 +108,14 @@ export class Maintenance {
    */
   async seekLost(): Promise<boolean> {
     const state = this.#state;
-    const contact = this.#whomToSeek();
-    if (!contact) return false;
-    const ping = await this.#calls.ping(contact).catch(() => null);
-    if (!ping?.member || !ping.formed || !this.#isActive()) return false;
+    const asked = await Promise.all(
+      this.#whomToSeek().map(async (peer) => {
+        const ping = await this.#calls.ping(peer).catch(() => null);
+        return ping?.member && ping.formed ? peer : null;
+      }),
+    );
+    const contact = asked.find((peer) => peer !== null);
+    if (!contact || !this.#isActive()) return false;
     const key = following(state.self.identifier);
     const { owner, successors } = await new Lookup(
       key,
@@ -124,12 +128,13 @@ export class Maintenance {
     return true;
   }
 
-  #whomToSeek(): Peer | undefined {
+  #whomToSeek(): Peer[] {
     const lost = this.#lost.pick(this.#random);
     const anyone = this.contacts[this.#random.below(this.contacts.length || 1)];
-    // Alone, any contact will do; else one is asked now and then, in case neither ring remembers the other.
-    const often = this.#state.head ? 8 : 2;
-    return this.#random.below(often) === 0 ? (anyone ?? lost) : lost;
+    // Alone, whoever is left will do; else one is asked now and then, in case neither ring remembers the other.
+    if (!this.#state.head) return lost ? [lost, ...this.contacts] : [...this.contacts];
+    const chosen = this.#random.below(8) === 0 ? (anyone ?? lost) : lost;
+    return chosen ? [chosen] : [];
   }
 
   async #takeInBetween({ predecessor }: Neighbourhood): Promise<void> {
