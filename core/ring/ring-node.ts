@@ -43,6 +43,7 @@ export interface RingStatus extends Peer {
 }
 
 const busyRounds = 3;
+const formingCount = 32;
 const formingLimitMs = 30_000;
 const joinRetryMs = 250;
 
@@ -95,8 +96,9 @@ export class RingNode {
   }
 
   /**
-   * Starts a new ring together with `members` (this node among them, all given the same list). Until each
-   * of them has answered once, or 30 s have gone by, none is taken for failed and nobody may join.
+   * Starts a new ring together with `members` (this node among them, all given the same list). Until the
+   * nearest of them (32 on the way up, which in a small ring is all) have answered once, or 30 s have gone
+   * by, none is taken for failed and nobody may join.
    * @throws MoveError `RING_TOO_SMALL` with fewer than successor-list length + 1 members,
    * `RING_ALREADY_MEMBER`.
    */
@@ -119,7 +121,11 @@ export class RingNode {
     this.setContacts(after);
     this.#state.copyList(after[0] as Peer, after.slice(1));
     this.#state.setPredecessor(after[after.length - 1] as Peer);
-    void this.#form(after, this.#options.clock.monotonic() + formingLimitMs, this.#membership);
+    void this.#form(
+      after.slice(0, formingCount),
+      this.#options.clock.monotonic() + formingLimitMs,
+      this.#membership,
+    );
   }
 
   /**
