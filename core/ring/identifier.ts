@@ -35,7 +35,7 @@ export function serviceKey(hostname: string): Identifier {
   return hash('move-ring-service', hostname.toLowerCase());
 }
 
-export const isIdentifier = (value: unknown): value is Identifier =>
+const isIdentifier = (value: unknown): value is Identifier =>
   typeof value === 'string' && wellFormed.test(value);
 
 /** @throws MoveError `RING_BAD_MESSAGE` when `value` is not 40 lower-case hexadecimal digits. */

@@ -32,7 +32,7 @@ interface Answered {
 }
 
 /** Upper bound on members asked by one lookup, dead ones counted. */
-export const lookupCallLimit = 96;
+const lookupCallLimit = 96;
 
 /**
  * One iterative search (Chord §4.3, figure 5, driven by the asker). Fingers only offer members to ask

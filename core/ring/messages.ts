@@ -48,7 +48,7 @@ export interface PingAnswer {
   formed: boolean;
 }
 
-export const peerListLimit = 32;
+const peerListLimit = 32;
 
 const bad = (what: string): MoveError =>
   new MoveError('RING_BAD_MESSAGE', `A ring message was malformed: ${what}.`, { what });

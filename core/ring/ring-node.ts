@@ -1,46 +1,15 @@
-import type { Clock } from '../runtime/clock.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
-import type { Random } from '../runtime/random.ts';
 import type { Identifier } from './identifier.ts';
 import { following, parseIdentifier } from './identifier.ts';
 import type { LookupResult } from './lookup.ts';
 import { Lookup } from './lookup.ts';
 import { LostPeers } from './lost-peers.ts';
 import { Maintenance } from './maintenance.ts';
-import type { Peer, PingAnswer, RingCaller, RingTransport } from './messages.ts';
+import type { Peer, PingAnswer, RingCaller } from './messages.ts';
 import { asRecord, parseOptionalPeer, parsePeer, parsePeers } from './messages.ts';
 import { RingCalls, stepAnswer } from './ring-calls.ts';
+import type { RingNodeOptions, RingStatus } from './ring-node-options.ts';
 import { RoutingState } from './routing-state.ts';
-
-export interface RingNodeOptions {
-  self: Peer;
-  transport: RingTransport;
-  clock: Clock;
-  random: Random;
-  /** Zave's r; the ring must start with r + 1 members and survives r - 1 neighbours failing at once. 4. */
-  successorListLength?: number;
-  /** Milliseconds between stabilisations while nothing changes. 500. */
-  quietPeriodMs?: number;
-  /** Milliseconds between stabilisations right after a change. 50. */
-  busyPeriodMs?: number;
-  /** Milliseconds after which a call counts as failed. 750. */
-  callDeadlineMs?: number;
-  /** Milliseconds a lookup waits for one member before it tries another one first. 200. */
-  quickDeadlineMs?: number;
-  /** How often a neighbour is asked before it is taken for failed. 2. */
-  attempts?: number;
-  /** Hears what the node could not do in the background; nothing is lost by it, the next round tries again. */
-  onTrouble?: (trouble: MoveError) => void;
-}
-
-export interface RingStatus extends Peer {
-  /** False before it joined and after it left. */
-  member: boolean;
-  formed: boolean;
-  predecessor: Peer | null;
-  successors: Peer[];
-  fingers: { power: number; peer: Peer }[];
-}
 
 const busyRounds = 3;
 const formingCount = 32;
@@ -131,24 +100,25 @@ export class RingNode {
   /**
    * Joins the ring that one of `contacts` belongs to: finds its successor and copies that one's list
    * (Zave 2017, section 4.2). Tries again until `deadlineMs` from now.
-   * @throws MoveError `RING_JOIN_FAILED`, `RING_ALREADY_MEMBER`.
+   * @throws MoveError `RING_JOIN_FAILED`, `RING_ALREADY_MEMBER`, `CANCELLED` after `stop`.
    */
   async join(contacts: readonly Peer[], deadlineMs = 15_000): Promise<void> {
     this.#mustBeOutside();
     const { self, clock } = this.#options;
     const others = contacts.filter((peer) => peer.identifier !== self.identifier);
     const limit = clock.monotonic() + deadlineMs;
+    const membership = this.#membership;
     let reason: MoveError | undefined;
     for (;;) {
       const running = await this.#running(others);
-      this.#mustBeOutside();
+      this.#mustStillJoin(membership);
       if (running.length > 0) {
         try {
-          await this.#joinThrough(running, others);
+          await this.#joinThrough(running, others, membership);
           return;
         } catch (thrown) {
           reason = toMoveError(thrown);
-          if (reason.code === 'RING_ALREADY_MEMBER') throw reason;
+          if (reason.code === 'RING_ALREADY_MEMBER' || reason.code === 'CANCELLED') throw reason;
         }
       }
       if (clock.monotonic() + joinRetryMs >= limit) {
@@ -321,14 +291,14 @@ export class RingNode {
     return answers.filter((peer) => peer !== null);
   }
 
-  async #joinThrough(running: readonly Peer[], contacts: readonly Peer[]): Promise<void> {
+  async #joinThrough(running: readonly Peer[], contacts: readonly Peer[], membership: number): Promise<void> {
     const { self } = this.#state;
     // A round of an earlier membership may still be under way; it must not write into this one.
     await this.#round;
     const key = following(self.identifier);
     const source = this.#calls.lookupSource(false, running, [self.identifier], key);
     const { owner, successors } = await new Lookup(key, source).findOwner();
-    this.#mustBeOutside();
+    this.#mustStillJoin(membership);
     this.#enterPhase('member');
     this.setContacts(contacts);
     this.#state.copyList(owner, successors);
@@ -403,6 +373,12 @@ export class RingNode {
     return new Promise((resolve) => {
       this.#options.clock.after(delayMs, resolve);
     });
+  }
+
+  #mustStillJoin(membership: number): void {
+    this.#mustBeOutside();
+    if (this.#membership === membership) return;
+    throw new MoveError('CANCELLED', 'This node was stopped while it was joining the ring.');
   }
 
   #mustBeOutside(): void {

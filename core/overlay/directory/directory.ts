@@ -1,72 +1,15 @@
 import { serviceKey } from '../../ring/identifier.ts';
-import type { Peer, RingCaller, RingTransport } from '../../ring/messages.ts';
-import { asRecord, parsePeer } from '../../ring/messages.ts';
-import type { Clock } from '../../runtime/clock.ts';
+import type { Peer } from '../../ring/messages.ts';
+import { asRecord } from '../../ring/messages.ts';
 import { MoveError, toMoveError } from '../../runtime/errors.ts';
 import type { LocationRecord } from '../location-record.ts';
+import { isNewer, named, outdated, refusals, serviceName, speaker, transient } from './directory-messages.ts';
+import type { AnnounceAnswer, DirectoryCaller, DirectoryOptions } from './directory-types.ts';
 import { collectAnswers } from './first-answers.ts';
 import type { StoreOutcome } from './record-store.ts';
 import { RecordStore } from './record-store.ts';
 import { Repair } from './repair.ts';
 import { Watchers } from './watchers.ts';
-
-/** Who calls, as the link's certificate says. */
-export interface DirectoryCaller {
-  role: string;
-  name: string;
-  services: readonly string[];
-  serial: string;
-  /** `ringIdentifier` of the certificate; only overlay nodes have one. */
-  identifier?: RingCaller['identifier'];
-}
-
-/** What the directory needs of the ring; `RingNode` has it. */
-export interface DirectoryRing {
-  status(): Peer & { predecessor: Peer | null; successors: readonly Peer[]; member: boolean };
-  successorsOf(key: string, count: number): Promise<Peer[]>;
-  onChange(listener: () => void): () => void;
-}
-
-/**
- * Checks everything that a record claims (form, dates, signatures, the service's delegation of this epoch to
- * this site) and throws when it is wrong. `announcer` is given when the record came from its site directly.
- */
-export type VerifyRecord = (candidate: unknown, announcer: DirectoryCaller | null) => LocationRecord;
-
-/** What the directory tells the journal. */
-export type DirectoryEvent =
-  | {
-      type: 'location.refused';
-      at: number;
-      code: string;
-      why: string;
-      caller: string;
-      role: string;
-      service: string | null;
-      epoch: number | null;
-    }
-  | { type: 'location.changed'; at: number; service: string; site: string; epoch: number };
-
-export interface DirectoryOptions {
-  ring: DirectoryRing;
-  transport: RingTransport;
-  clock: Clock;
-  verify: VerifyRecord;
-  onEvent: (event: DirectoryEvent) => void;
-  /** How many successors of the directory node hold copies. 2. */
-  replicas?: number;
-  /** How much longer the other holders may take once one has answered with a record. 100 ms. */
-  graceMs?: number;
-  /** How long any question to a holder may take. 1,000 ms. */
-  deadlineMs?: number;
-}
-
-/** The answer to `directory.announce`. */
-export interface AnnounceAnswer {
-  outcome: StoreOutcome;
-  /** Names of the nodes that hold the record now. */
-  holders: string[];
-}
 
 /**
  * One overlay node's part of the directory: takes announcements from sites and carries them to the node that
@@ -118,7 +61,9 @@ export class Directory {
    */
   async announce(record: LocationRecord): Promise<AnnounceAnswer> {
     const { clock, deadlineMs, graceMs } = this.#options;
-    const holders = await this.holdersOf(record.service);
+    const holders = await this.holdersOf(record.service).catch((cause: unknown) => {
+      throw this.#unavailable(record.service, [], cause);
+    });
     const questions = holders.map(async (peer) => ({ peer, outcome: await this.#storeAt(peer, record) }));
     const { answers, failures } = await collectAnswers(clock, questions, () => true, { graceMs, deadlineMs });
     const refusal = failures.map(toMoveError).find(({ code }) => refusals.has(code));
@@ -127,12 +72,7 @@ export class Directory {
       throw refusal;
     }
     if (answers.length === 0) {
-      throw new MoveError(
-        'DIRECTORY_UNAVAILABLE',
-        `No directory node could take the location of ${record.service}. It will be announced again shortly.`,
-        { service: record.service, holders: holders.map((peer) => peer.name) },
-        failures[0],
-      );
+      throw this.#unavailable(record.service, holders, failures[0]);
     }
     const moved = answers.some(({ outcome }) => outcome === 'moved');
     if (moved) {
@@ -330,6 +270,15 @@ export class Directory {
     return { identifier, name, address };
   }
 
+  #unavailable(service: string, holders: readonly Peer[], cause: unknown): MoveError {
+    return new MoveError(
+      'DIRECTORY_UNAVAILABLE',
+      `No directory node could take the location of ${service}. Announce it again shortly.`,
+      { service, holders: holders.map((peer) => peer.name) },
+      cause,
+    );
+  }
+
   #locateFailed(service: string, cause: unknown): MoveError {
     return new MoveError(
       'LOCATE_FAILED',
@@ -354,47 +303,4 @@ export class Directory {
       epoch,
     });
   }
-}
-
-const outdated = new Set(['EPOCH_STALE', 'LOCATION_CONFLICT', 'RECORD_EXPIRED']);
-const refusals = new Set([...outdated, 'RECORD_INVALID']);
-/** What says nothing about the caller: the ring or the machine had trouble. */
-const transient = new Set([
-  'DIRECTORY_UNAVAILABLE',
-  'LOCATE_FAILED',
-  'RING_LOOKUP_FAILED',
-  'RING_NOT_MEMBER',
-  'INTERNAL',
-]);
-
-/** True when `a` is to be believed rather than `b`: a higher epoch, or a later word in the same one. */
-export function isNewer(a: LocationRecord, b: LocationRecord): boolean {
-  return a.epoch > b.epoch || (a.epoch === b.epoch && a.issuedAt > b.issuedAt);
-}
-
-function serviceName(params: Record<string, unknown>): string {
-  const { service } = params;
-  if (typeof service === 'string' && service.length > 0 && service.length <= 253)
-    return service.toLowerCase();
-  throw new MoveError('DIRECTORY_BAD_REQUEST', 'A directory call must name a service.');
-}
-
-function speaker(params: Record<string, unknown>, from: DirectoryCaller): Peer {
-  const watcher = parsePeer(params.watcher);
-  if (watcher.name === from.name && watcher.identifier === from.identifier) return watcher;
-  throw new MoveError('DIRECTORY_DENIED', 'An overlay node may only watch for itself.', {
-    caller: from.name,
-    watcher: watcher.name,
-  });
-}
-
-/** What an unchecked record says of itself, for refusals. */
-function named(candidate: unknown): { service: string | null; site: string | null; epoch: number | null } {
-  if (typeof candidate !== 'object' || candidate === null) return { service: null, site: null, epoch: null };
-  const { service, site, epoch } = candidate as Record<string, unknown>;
-  return {
-    service: typeof service === 'string' ? service.slice(0, 253) : null,
-    site: typeof site === 'string' ? site.slice(0, 64) : null,
-    epoch: typeof epoch === 'number' ? epoch : null,
-  };
 }

@@ -12,7 +12,7 @@ interface Entry {
 }
 
 /** Services one node remembers at most; the one not heard of for longest goes first. */
-export const serviceLimit = 10_000;
+const serviceLimit = 10_000;
 
 /**
  * The location records one overlay node holds, in memory: at most one for a service, never one of a lower

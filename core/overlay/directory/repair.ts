@@ -2,7 +2,7 @@ import { owns, serviceKey } from '../../ring/identifier.ts';
 import type { Peer } from '../../ring/messages.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { LocationRecord } from '../location-record.ts';
-import type { DirectoryRing } from './directory.ts';
+import type { DirectoryRing } from './directory-types.ts';
 
 export interface RepairOptions {
   ring: DirectoryRing;

@@ -3,7 +3,7 @@ import { MoveError } from '../../runtime/errors.ts';
 import type { LocationRecord } from '../location-record.ts';
 import type { Locator } from '../locator.ts';
 import type { Directory } from './directory.ts';
-import { isNewer } from './directory.ts';
+import { isNewer } from './directory-messages.ts';
 
 export interface RingLocatorOptions {
   directory: Pick<Directory, 'find' | 'unwatch' | 'onPush'>;

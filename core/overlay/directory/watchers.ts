@@ -3,7 +3,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import { MoveError } from '../../runtime/errors.ts';
 
 /** How long a subscription lasts unless it is renewed. Milliseconds. */
-export const watchLifeMs = 60_000;
+const watchLifeMs = 60_000;
 const watcherLimit = 1024;
 const serviceLimit = 10_000;
 

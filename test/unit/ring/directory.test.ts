@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it } from 'vitest';
-import type { DirectoryCaller, DirectoryEvent } from '../../../core/overlay/directory/directory.ts';
 import { Directory } from '../../../core/overlay/directory/directory.ts';
+import type { DirectoryCaller, DirectoryEvent } from '../../../core/overlay/directory/directory-types.ts';
 import { RingLocator } from '../../../core/overlay/directory/ring-locator.ts';
 import type { LocationRecord } from '../../../core/overlay/location-record.ts';
 import type { Peer, RingCaller } from '../../../core/ring/messages.ts';
@@ -326,7 +326,7 @@ describe('the locator of an access point', () => {
     await overlay.announce(overlay.record('a1', 1), 'a1');
     const heard: string[] = [];
     locator.watch(service, ({ site }) => heard.push(site));
-    for (let round = 0; round < 2; round += 1) {
+    for (let round = 0; round < 3; round += 1) {
       const [owner] = (await overlay.holders()).filter((name) => name !== at);
       overlay.kill(owner as string);
       await overlay.pass(11_000);

@@ -74,6 +74,17 @@ describe('a ring node', () => {
     expect(world.states()).toHaveLength(5);
   });
 
+  it('does not become a member any more once it was stopped while joining', async () => {
+    const world = new World();
+    const peers = world.ring(4);
+    await world.pass(1000);
+    const joiner = world.add(world.peer('node-5'));
+    const joining = joiner.join(peers);
+    joiner.stop();
+    await expect(world.during(joining)).rejects.toMatchObject({ code: 'CANCELLED' });
+    expect(joiner.status().member).toBe(false);
+  });
+
   it('closes up at once when a member leaves in order', async () => {
     const world = new World();
     world.ring(6);
