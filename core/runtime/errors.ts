@@ -1,12 +1,4 @@
-/**
- * The one shape in which a fault crosses any boundary of the product: a stable code for programs,
- * a sentence that tells a person what to do, and details for the log.
- */
-export interface ErrorBody {
-  code: string;
-  message: string;
-  details?: Record<string, unknown>;
-}
+import type { ErrorBody } from '../contract/error-body.ts';
 
 /**
  * An error with a stable upper-case code (for example `SCOPE_DENIED`), a message written for people
