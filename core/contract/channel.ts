@@ -30,8 +30,10 @@ export type AnyContract = Record<
   { kind: 'command' | 'query' | 'stream'; docs: string; input: z.ZodType; output: z.ZodType }
 >;
 
-type Calls<C extends AnyContract> = { [N in keyof C]: C[N]['kind'] extends 'stream' ? never : N }[keyof C] & string;
-type Streams<C extends AnyContract> = { [N in keyof C]: C[N]['kind'] extends 'stream' ? N : never }[keyof C] & string;
+type Calls<C extends AnyContract> = { [N in keyof C]: C[N]['kind'] extends 'stream' ? never : N }[keyof C] &
+  string;
+type Streams<C extends AnyContract> = { [N in keyof C]: C[N]['kind'] extends 'stream' ? N : never }[keyof C] &
+  string;
 
 /** Typed calls and streams of a contract, whatever carries them. */
 export interface Client<C extends AnyContract> {
@@ -68,18 +70,24 @@ export class RemoteError extends Error {
 
 const disconnected: ErrorBody = {
   code: 'DISCONNECTED',
-  message: 'The connection to the other side ended before it answered. It is tried again by itself; repeat what you did if it does not return.',
+  message:
+    'The connection to the other side ended before it answered. It is tried again by itself; repeat what you did if it does not return.',
 };
 
 /**
  * Makes a client of a contract over a message port. Inputs are checked by the side that acts on them;
  * answers are trusted, because the peer was authenticated.
  */
-export function createClient<C extends AnyContract>(port: MessagePort<ClientMessage, ServerMessage>): Client<C> {
+export function createClient<C extends AnyContract>(
+  port: MessagePort<ClientMessage, ServerMessage>,
+): Client<C> {
   let next = 1;
   let ended: ErrorBody | null | undefined;
   const calls = new Map<number, { resolve: (value: unknown) => void; reject: (error: Error) => void }>();
-  const streams = new Map<number, { onMessage: (m: unknown) => void; onEnd?: (e: ErrorBody | null) => void }>();
+  const streams = new Map<
+    number,
+    { onMessage: (m: unknown) => void; onEnd?: (e: ErrorBody | null) => void }
+  >();
   let resolveClosed: (error: ErrorBody | null) => void = () => undefined;
   const closed = new Promise<ErrorBody | null>((resolve) => {
     resolveClosed = resolve;
@@ -228,7 +236,10 @@ export function serveContract<C extends AnyContract, Caller>(
       send(isCall ? { id: message.id, error: body } : { id: message.id, end: body });
     const definition = Object.hasOwn(contract, name) ? contract[name] : undefined;
     if (!definition || (definition.kind === 'stream') === isCall) {
-      fail({ code: 'UNKNOWN_METHOD', message: `There is no ${isCall ? 'command or query' : 'stream'} named ${name}.` });
+      fail({
+        code: 'UNKNOWN_METHOD',
+        message: `There is no ${isCall ? 'command or query' : 'stream'} named ${name}.`,
+      });
       return;
     }
     const checked = definition.input.safeParse(message.input ?? {});
@@ -244,7 +255,11 @@ export function serveContract<C extends AnyContract, Caller>(
         const handler = handlers[name as keyof typeof handlers] as (i: unknown, c: unknown) => unknown;
         send({ id: message.id, result: await handler(checked.data, context) });
       } else {
-        const handler = handlers[name as keyof typeof handlers] as (i: unknown, c: unknown, e: unknown) => unknown;
+        const handler = handlers[name as keyof typeof handlers] as (
+          i: unknown,
+          c: unknown,
+          e: unknown,
+        ) => unknown;
         await handler(checked.data, context, (m: unknown) => {
           if (!controller.signal.aborted) send({ id: message.id, message: m });
         });
