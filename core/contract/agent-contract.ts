@@ -54,6 +54,7 @@ export const delegationSchema = z.object({
   serviceCertificatePem: pem,
   signature: z.string(),
 });
+export type Delegation = z.infer<typeof delegationSchema>;
 
 /** A service as a pod runs it. */
 export const serviceDescriptionSchema = z.object({
