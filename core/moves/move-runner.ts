@@ -86,7 +86,10 @@ export class MoveRunner {
     this.#release?.();
   }
 
-  /** Runs to the end and returns the move as it ended: done, rolled-back or failed. Never throws. */
+  /**
+   * Runs to the end and returns the move as it ended: done, rolled-back or failed. Never throws.
+   * A move that comes back `committed` could not be finished yet; {@link resumeCommitted} tries again.
+   */
   async run(): Promise<Move> {
     try {
       await this.#prepare();
@@ -237,6 +240,7 @@ export class MoveRunner {
       this.#end('firstAnswer', answered ?? this.#ports.now());
       this.#set({
         state: 'done',
+        error: null,
         endedAt: this.#ports.now(),
         outageMs: answered !== null && frozen ? Math.max(0, answered - frozen.startedAt) : null,
       });
@@ -248,12 +252,13 @@ export class MoveRunner {
           : `${service} answers at ${to} after ${Math.round(this.#move.outageMs ?? 0)} ms.`,
       );
     } catch (thrown) {
+      // Still committed: whoever owns the moves tries again, since nothing may be taken back any more.
       const error = toMoveError(thrown);
-      this.#set({ state: 'failed', endedAt: this.#ports.now(), error: error.toBody() });
+      this.#set({ error: error.toBody() });
       this.#ports.record(
         this.#move,
-        'move.failed',
-        `After the commit ${to} could not be opened yet: ${error.message}`,
+        'move.target-unreachable',
+        `After the commit ${to} could not be opened yet, it is tried again: ${error.message}`,
       );
     }
     return this.#move;
