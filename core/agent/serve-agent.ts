@@ -8,13 +8,13 @@ import {
   agentContract,
 } from '../contract/agent-contract.ts';
 import { serveContract } from '../contract/channel.ts';
+import { version } from '../contract/version.ts';
 import { authorise } from '../credentials/authorise.ts';
 import { generateKeyAndRequest } from '../credentials/key-and-request.ts';
 import { systemClock } from '../runtime/clock.ts';
-import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { DurableFile } from '../runtime/durable-file.ts';
+import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { jsonLinesPort } from '../runtime/message-ports/json-lines-port.ts';
-import { version } from '../contract/version.ts';
 import { type AgentDirectories, makeDirectories } from './directories.ts';
 import { EventHub } from './event-hub.ts';
 import { startOverlayRole } from './overlay-role.ts';
@@ -56,14 +56,23 @@ export class Agent {
       sockets.add(socket);
       socket.on('close', () => sockets.delete(socket));
       socket.on('error', () => undefined);
-      serveContract(agentContract, this.#handlers(), 'control' as const, jsonLinesPort(socket), (thrown, method) => {
-        const error = toMoveError(thrown);
-        this.#log(`${method}: ${error.code} ${error.stack ?? error.message}`);
-        return error.toBody();
-      });
+      serveContract(
+        agentContract,
+        this.#handlers(),
+        'control' as const,
+        jsonLinesPort(socket),
+        (thrown, method) => {
+          const error = toMoveError(thrown);
+          this.#log(`${method}: ${error.code} ${error.stack ?? error.message}`);
+          return error.toBody();
+        },
+      );
     });
     const previous = await this.#file.read(null);
-    if (previous) await this.#apply(previous).catch((thrown) => this.#log(`cannot take up the last configuration: ${toMoveError(thrown).stack}`));
+    if (previous)
+      await this.#apply(previous).catch((thrown) =>
+        this.#log(`cannot take up the last configuration: ${toMoveError(thrown).stack}`),
+      );
     const path = join(this.#directories.run, 'agent.sock');
     await rm(path, { force: true });
     await new Promise<void>((resolve, reject) => {
@@ -80,7 +89,10 @@ export class Agent {
   }
 
   #handlers(): AgentHandlers {
-    const own: Pick<AgentHandlers, 'agent.hello' | 'agent.request' | 'agent.configure' | 'agent.revoke' | 'events'> = {
+    const own: Pick<
+      AgentHandlers,
+      'agent.hello' | 'agent.request' | 'agent.configure' | 'agent.revoke' | 'events'
+    > = {
       'agent.hello': () => ({
         host: this.#configuration?.host ?? null,
         version,
@@ -135,7 +147,8 @@ export class Agent {
   async #reconfigure(configuration: AgentConfiguration): Promise<void> {
     const same =
       this.#roles.length > 0 &&
-      JSON.stringify({ ...this.#configuration, revoked: [] }) === JSON.stringify({ ...configuration, revoked: [] });
+      JSON.stringify({ ...this.#configuration, revoked: [] }) ===
+        JSON.stringify({ ...configuration, revoked: [] });
     await this.#file.write(configuration);
     if (same) {
       this.#configuration = configuration;
@@ -152,7 +165,11 @@ export class Agent {
     this.#configuration = configuration;
     this.#revoked = new Set(configuration.revoked);
     const trust = [new X509Certificate(configuration.trustPem)];
-    const identity = { certificatePem: configuration.certificatePem, keyPem: this.#keyPem, trustPem: [configuration.trustPem] };
+    const identity = {
+      certificatePem: configuration.certificatePem,
+      keyPem: this.#keyPem,
+      trustPem: [configuration.trustPem],
+    };
     const context: RoleContext = {
       host: configuration.host,
       directories: this.#directories,
@@ -164,7 +181,13 @@ export class Agent {
       isRevoked: (serial) => this.#revoked.has(serial),
       events: this.#events,
       refused: (error, who) =>
-        this.#events.tell({ type: 'refused', at: systemClock.now(), code: error.code, message: error.message, who }),
+        this.#events.tell({
+          type: 'refused',
+          at: systemClock.now(),
+          code: error.code,
+          message: error.message,
+          who,
+        }),
       log: this.#log,
     };
     const { overlay, site, stone } = configuration.roles;

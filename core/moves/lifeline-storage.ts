@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { type Endpoint, endpointSchema } from '../contract/agent-contract.ts';
+import { DurableFile } from '../runtime/durable-file.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { IncomingStream, Link } from '../runtime/link/link.ts';
-import { DurableFile } from '../runtime/durable-file.ts';
 import type { StonePath } from './stone-path.ts';
 import { serveStorage } from './storage-server.ts';
 
