@@ -18,7 +18,7 @@ export const integer = (value: number): Node =>
 export const nothing = (): Node => create(Class.UNIVERSAL, Type.NULL, false, '');
 /** A value under an explicit context tag. */
 export const tagged = (tag: number, part: Node): Node => create(Class.CONTEXT_SPECIFIC, tag, true, [part]);
-export const bmpString = (text: string): Node =>
-  create(Class.UNIVERSAL, Type.BMPSTRING, false, binary(Buffer.from(text, 'utf16le').swap16()));
+/** The library writes each UTF-16 code unit of this type by itself. */
+export const bmpString = (text: string): Node => create(Class.UNIVERSAL, Type.BMPSTRING, false, text);
 export const fromDer = (der: Uint8Array): Node => forge.asn1.fromDer(binary(der));
 export const toDer = (node: Node): Buffer => Buffer.from(forge.asn1.toDer(node).getBytes(), 'latin1');
