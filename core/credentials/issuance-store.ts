@@ -39,7 +39,7 @@ export class IssuanceStore {
 
   /** Opens or makes the file, readable by its owner only. @throws MoveError `AUTHORITY_UNREADABLE`. */
   constructor(path: string) {
-    closeSync(openSync(path, 'a', 0o600));
+    createPrivately(path);
     this.database = new DatabaseSync(path, { timeout: 5_000 });
     this.database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;');
     const version = this.database.prepare('PRAGMA user_version').get()?.user_version;
@@ -110,6 +110,15 @@ export class IssuanceStore {
 
   close(): void {
     this.database.close();
+  }
+}
+
+/** Leaves a file that is there alone: to open and close it would drop SQLite's locks on it (POSIX semantics). */
+function createPrivately(path: string): void {
+  try {
+    closeSync(openSync(path, 'wx', 0o600));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
   }
 }
 
