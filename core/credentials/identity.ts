@@ -58,12 +58,26 @@ export function claimUris(claims: Claims): string[] {
  * @throws MoveError `CERTIFICATE_FOREIGN` when the certificate carries no well-formed MOVE identity.
  */
 export function readIdentity(certificate: X509Certificate): Identity {
+  const fingerprint = certificate.fingerprint256.replaceAll(':', '').toLowerCase();
+  const known = read.get(fingerprint);
+  if (known) return structuredClone(known);
+  const identity = parseIdentity(certificate, fingerprint);
+  if (read.size >= READ_LIMIT) read.clear();
+  read.set(fingerprint, identity);
+  return structuredClone(identity);
+}
+
+/** Identities by fingerprint: location records carry the same few certificates again and again. */
+const read = new Map<string, Identity>();
+const READ_LIMIT = 2_048;
+
+function parseIdentity(certificate: X509Certificate, fingerprint: string): Identity {
   const names = subjectAlternativeNames(certificate);
   const claims = readClaims(names.uris);
   return {
     ...claims,
     serial: certificate.serialNumber,
-    fingerprint: certificate.fingerprint256.replaceAll(':', '').toLowerCase(),
+    fingerprint,
     keyFingerprint: createHash('sha256')
       .update(certificate.publicKey.export({ type: 'spki', format: 'der' }))
       .digest('hex'),

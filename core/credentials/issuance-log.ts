@@ -29,7 +29,8 @@ export interface IssuedCertificate {
 
 /**
  * Where the authority reports what it did, before anybody gets to see the result; the journal is one. A
- * log that throws stops the operation: a certificate that could not be recorded never leaves.
+ * log that throws fails the operation: a certificate that could not be recorded never leaves. A revocation
+ * stands even then, for it is on the safe side.
  */
 export interface IssuanceLog {
   issued(certificate: IssuedCertificate): void | Promise<void>;

@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto';
 import { createPublicKey } from 'node:crypto';
+import type { StatementSync } from 'node:sqlite';
 import type { JsonObject } from '../runtime/canonical-json.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
 import { MoveError } from '../runtime/errors.ts';
@@ -56,6 +57,7 @@ export class Journal {
   private readonly signingKey: KeyObject | undefined;
   private readonly signEvery: number;
   private readonly telemetry: TelemetryTable;
+  private readonly insert: StatementSync;
   private readonly listeners = new Listeners();
   private sequence = 0;
   private hash: Buffer;
@@ -69,6 +71,7 @@ export class Journal {
     this.signingKey = options.signingKey;
     this.signEvery = options.signEvery ?? 1_000;
     this.telemetry = new TelemetryTable(opened.database);
+    this.insert = opened.database.prepare('INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
     this.hash = genesisHash(opened.journalId);
     const last = opened.database
       .prepare('SELECT sequence, at, hash FROM records ORDER BY sequence DESC LIMIT 1')
@@ -239,8 +242,7 @@ export class Journal {
     const texts = records.map(checkRecord);
     const written: JournalRecord[] = [];
     let hash = this.hash;
-    this.transaction((database) => {
-      const insert = database.prepare('INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
+    this.transaction(() => {
       records.forEach(({ kind, type, subject, actor }, index) => {
         const text = texts[index] ?? '{}';
         const record: JournalRecord = {
@@ -254,7 +256,7 @@ export class Journal {
           data: JSON.parse(text) as JsonObject,
         };
         hash = chainHash(hash, record);
-        insert.run(record.sequence, at, kind, type, subject ?? null, actor ?? null, text, hash);
+        this.insert.run(record.sequence, at, kind, type, subject ?? null, actor ?? null, text, hash);
         also?.(record.sequence);
         written.push(record);
       });

@@ -1,10 +1,19 @@
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, type KeyObject, verify, X509Certificate } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type AuthorisationRules, authorise } from '../../../core/credentials/authorise.ts';
 import { type Authority, createAuthority } from '../../../core/credentials/authority.ts';
+import { toSigningKey } from '../../../core/credentials/certificate-signing.ts';
 import { signDelegation, verifyDelegation } from '../../../core/credentials/delegation.ts';
 import { allowsService, readIdentity } from '../../../core/credentials/identity.ts';
 import type { SubjectRequest } from '../../../core/credentials/issue-request.ts';
+import {
+  AuthorityKeyIdentifierExtension,
+  PublicKey,
+  parseCertificate,
+  SIGNING_ALGORITHM,
+  SubjectAlternativeNameExtension,
+  X509CertificateGenerator,
+} from '../../../core/credentials/x509.ts';
 import { DAY, handClock, keyFor, PASSPHRASE, temporaryDirectory, withCode } from './helpers.ts';
 
 const directory = temporaryDirectory();
@@ -45,6 +54,30 @@ async function certificate(
   const { key } = await keyFor(full.name);
   return new X509Certificate((await from.issue({ ...full, key })).certificatePem);
 }
+/** A certificate that claims to come from `issuer`, signed with whatever key. */
+async function issuedBy(key: KeyObject, issuer: X509Certificate): Promise<X509Certificate> {
+  const { publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const spki = (object: KeyObject) => new PublicKey(object.export({ type: 'spki', format: 'der' }));
+  const names = ['move://role/overlay', 'move://name/node-1'].map((value) => ({
+    type: 'url' as const,
+    value,
+  }));
+  const made = await X509CertificateGenerator.create({
+    serialNumber: '01',
+    subject: 'CN=node-1',
+    issuer: parseCertificate(issuer.raw).subjectName,
+    notBefore: new Date(clock.now() - 1_000),
+    notAfter: new Date(clock.now() + DAY),
+    publicKey: spki(publicKey),
+    signingKey: toSigningKey(key),
+    signingAlgorithm: SIGNING_ALGORITHM,
+    extensions: [
+      new SubjectAlternativeNameExtension(names),
+      await AuthorityKeyIdentifierExtension.create(spki(issuer.publicKey)),
+    ],
+  });
+  return new X509Certificate(Buffer.from(made.rawData));
+}
 const at = (offset: number) => ({ now: () => clock.now() + offset });
 
 describe('authorise', () => {
@@ -65,6 +98,23 @@ describe('authorise', () => {
     const foreign = await certificate({}, other);
     expect(() => authorise(foreign, rules)).toThrow(withCode('CERTIFICATE_FOREIGN'));
     expect(() => authorise(foreign, { ...rules, trust: [] })).toThrow(withCode('CERTIFICATE_FOREIGN'));
+  });
+
+  it('is not taken in by a forger who copies every name and identifier of the authority', async () => {
+    const forged = await issuedBy(
+      generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey,
+      authority.certificate,
+    );
+    expect(forged.checkIssued(authority.certificate)).toBe(true);
+    expect(() => authorise(forged, rules)).toThrow(withCode('CERTIFICATE_FOREIGN'));
+  });
+
+  it('does not let a holder issue certificates, not even where the holder is trusted by mistake', async () => {
+    const ada = await authority.issueByHand({ profile: 'client', name: 'Ada', services: 'any' });
+    const holder = new X509Certificate(ada.certificatePem);
+    const forged = await issuedBy(createPrivateKey(ada.privateKeyPem), holder);
+    expect(() => authorise(forged, rules)).toThrow(withCode('CERTIFICATE_FOREIGN'));
+    expect(() => authorise(forged, { ...rules, trust: [holder] })).toThrow(withCode('CERTIFICATE_FOREIGN'));
   });
 
   it('does not take a certificate for an authority', async () => {
@@ -159,6 +209,14 @@ describe('delegation', () => {
     expect(() => verifyDelegation(delegation, trust(), at(366 * DAY))).toThrow(
       withCode('CERTIFICATE_EXPIRED'),
     );
+  });
+
+  it('signs exactly the bytes that its docstring says', async () => {
+    const { key, pem } = await service();
+    const { signature } = signDelegation(statement, key, pem);
+    const bytes = Buffer.from('move-delegation-1\n{"epoch":7,"service":"shop.example","site":"b1"}');
+    const { publicKey } = new X509Certificate(pem);
+    expect(verify('sha256', bytes, publicKey, Buffer.from(signature, 'base64'))).toBe(true);
   });
 
   it.each([

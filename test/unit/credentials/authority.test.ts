@@ -1,12 +1,18 @@
 import { createHash, createPrivateKey, generateKeyPairSync, X509Certificate } from 'node:crypto';
-import { chmodSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type Authority, createAuthority, openAuthority } from '../../../core/credentials/authority.ts';
 import type { IssuanceLog } from '../../../core/credentials/issuance-log.ts';
 import { generateKeyAndRequest } from '../../../core/credentials/key-request.ts';
 import { PROFILES } from '../../../core/credentials/profiles.ts';
 import { readRevocationList } from '../../../core/credentials/revocation-list.ts';
+import {
+  BasicConstraintsExtension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  parseCertificate,
+} from '../../../core/credentials/x509.ts';
 import { DAY, handClock, keyFor, PASSPHRASE, temporaryDirectory, withCode } from './helpers.ts';
 
 describe('authority', () => {
@@ -14,10 +20,17 @@ describe('authority', () => {
   let clock: ReturnType<typeof handClock>;
   let authority: Authority;
 
+  // Made once and copied: deriving a key from a passphrase is slow on purpose.
+  const template = temporaryDirectory();
+  beforeAll(async () => {
+    (await createAuthority({ directory: template.path, passphrase: PASSPHRASE })).close();
+  });
+  afterAll(() => template.remove());
   beforeEach(async () => {
     directory = temporaryDirectory();
+    cpSync(template.path, directory.path, { recursive: true });
     clock = handClock();
-    authority = await createAuthority({ directory: directory.path, passphrase: PASSPHRASE, clock });
+    authority = await openAuthority({ directory: directory.path, passphrase: PASSPHRASE, clock });
   });
   afterEach(() => {
     authority.close();
@@ -28,7 +41,10 @@ describe('authority', () => {
     authority.issue({ profile: 'overlay', name, addresses: ['10.0.0.1'], key: (await keyFor(name)).key });
 
   describe('on disk', () => {
-    it('lets nobody but its owner read the directory, the key and the list', () => {
+    it('lets nobody but its owner read the directory, the key and the list', async () => {
+      authority.close();
+      directory.remove();
+      authority = await createAuthority({ directory: directory.path, passphrase: PASSPHRASE, clock });
       expect(statSync(directory.path).mode & 0o777).toBe(0o700);
       expect(statSync(join(directory.path, 'authority-key.pem')).mode & 0o777).toBe(0o600);
       expect(statSync(join(directory.path, 'issued.sqlite')).mode & 0o777).toBe(0o600);
@@ -119,6 +135,12 @@ describe('authority', () => {
       expect(certificate.checkIP('10.1.0.1')).toBe('10.1.0.1');
       expect(certificate.checkHost('a1.lab')).toBe('a1.lab');
       expect(certificate.ca).toBe(false);
+      const parsed = parseCertificate(certificate.raw);
+      expect(parsed.getExtension(BasicConstraintsExtension)).toMatchObject({ ca: false, critical: true });
+      expect(parsed.getExtension(KeyUsagesExtension)).toMatchObject({
+        usages: KeyUsageFlags.digitalSignature,
+        critical: true,
+      });
       expect(certificate.keyUsage).toEqual(['1.3.6.1.5.5.7.3.2', '1.3.6.1.5.5.7.3.1']);
     });
 
