@@ -12,8 +12,8 @@ export interface IssueOptions {
   role: string;
   name: string;
   services?: string[];
-  addresses?: string[];
-  accessPoints?: string[];
+  boundAddress?: string;
+  boundAccessPoint?: string;
   notBefore?: Date;
   notAfter?: Date;
 }
@@ -28,7 +28,10 @@ const pem = (label: string, bytes: ArrayBuffer): string =>
 
 /** A certificate authority that lives in a test, issuing what the overlay's rooms expect to meet. */
 export async function createTestAuthority(name = 'Test authority'): Promise<TestAuthority> {
-  const keys = (await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as CryptoKeyPair;
+  const keys = (await webcrypto.subtle.generateKey(algorithm, true, [
+    'sign',
+    'verify',
+  ])) as webcrypto.CryptoKeyPair;
   const root = await x509.X509CertificateGenerator.createSelfSigned({
     serialNumber: `01${randomBytes(8).toString('hex')}`,
     name: `CN=${name}`,
@@ -45,13 +48,16 @@ export async function createTestAuthority(name = 'Test authority'): Promise<Test
   return {
     certificatePem,
     async issue(options) {
-      const own = (await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as CryptoKeyPair;
+      const own = (await webcrypto.subtle.generateKey(algorithm, true, [
+        'sign',
+        'verify',
+      ])) as webcrypto.CryptoKeyPair;
       const uris = [
         `move://role/${options.role}`,
         `move://name/${options.name}`,
         ...(options.services ?? []).map((service) => `move://service/${service}`),
-        ...(options.addresses ?? []).map((address) => `move://address/${address}`),
-        ...(options.accessPoints ?? []).map((point) => `move://access-point/${point}`),
+        ...(options.boundAddress ? [`move://address/${options.boundAddress}`] : []),
+        ...(options.boundAccessPoint ? [`move://access-point/${options.boundAccessPoint}`] : []),
       ];
       const issued = await x509.X509CertificateGenerator.create({
         serialNumber: `02${randomBytes(8).toString('hex')}`,
@@ -97,9 +103,9 @@ export function readTestIdentity(certificate: X509Certificate): OverlayIdentity 
   return {
     role,
     name,
-    services: all('service'),
-    serial: certificate.serialNumber.toLowerCase(),
-    addresses: all('address'),
-    accessPoints: all('access-point'),
+    services: all('service').includes('*') ? 'any' : all('service'),
+    serial: certificate.serialNumber,
+    ...(all('address')[0] ? { boundAddress: all('address')[0]! } : {}),
+    ...(all('access-point')[0] ? { boundAccessPoint: all('access-point')[0]! } : {}),
   };
 }
