@@ -41,6 +41,12 @@ export interface NoticeMethod {
   handle(params: unknown, from: { identity: OverlayIdentity; link: Link }): void;
 }
 
+/** A path that is not there yet, or any more, is daily life; a servlet only passes on what the site said. */
+function isDenial(error: MoveError, where: string): boolean {
+  if (where === 'servlet') return error.code === 'ROLE_DENIED' || error.code === 'HEADER_INVALID';
+  return error.code !== 'SERVICE_MOVING' && error.code !== 'SERVICE_PAUSED';
+}
+
 type Route = (incoming: IncomingStream, link: Link, identity: OverlayIdentity) => void;
 const kindSchema = z.looseObject({ kind: z.string() });
 
@@ -71,14 +77,15 @@ export class StreamRouter {
         if (settled) return;
         settled = true;
         const service = Object(incoming.header) as { service?: unknown };
-        this.#events({
-          type: 'refused',
-          where: kind.where,
-          code: error.code,
-          message: error.message,
-          peer: notePeer(identity, link.remoteAddress),
-          ...(typeof service.service === 'string' ? { service: service.service.slice(0, 253) } : {}),
-        });
+        if (isDenial(error, kind.where))
+          this.#events({
+            type: 'refused',
+            where: kind.where,
+            code: error.code,
+            message: error.message,
+            peer: notePeer(identity, link.remoteAddress),
+            ...(typeof service.service === 'string' ? { service: service.service.slice(0, 253) } : {}),
+          });
         incoming.refuse(error);
       };
       const header = kind.schema.safeParse(incoming.header);
