@@ -143,7 +143,9 @@ export class AccessPoint {
     this.#count(carried, 1);
     session.once('close', () => this.#onClosed(carried));
     // A session that never began is refused, with a record of why, before the streams are parted.
-    session.once('error', (error: Error) => refuse(toMoveError(error)));
+    session.once('error', (error: Error) => {
+      if (!stream.destroyed) refuse(toMoveError(error));
+    });
     joinStreams(stream, session);
     void carrier.run();
   }
