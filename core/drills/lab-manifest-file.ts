@@ -29,8 +29,8 @@ export type GuardedManifest = z.infer<typeof guardedManifestSchema>;
 export type ManifestText = { text: string } | { fault: string };
 
 /**
- * Reads the manifest if nobody but root can have written it: the file and every directory above it belong to
- * root, are no symbolic links, and only root may write to them. Never throws.
+ * Reads the manifest if nobody but root can have put it there: the file and every directory above it belong to
+ * root, are no symbolic links, and only root may write to them or replace what is in them. Never throws.
  */
 export function readManifestFile(path: string = LAB_MANIFEST_PATH): ManifestText {
   let file: number | undefined;
@@ -59,6 +59,8 @@ export function readManifestFile(path: string = LAB_MANIFEST_PATH): ManifestText
 function ownershipFault(stats: Stats, kind: 'file' | 'directory'): string | undefined {
   if (kind === 'file' ? !stats.isFile() : !stats.isDirectory()) return `is no plain ${kind}`;
   if (stats.uid !== 0) return 'does not belong to root';
-  if ((stats.mode & 0o022) !== 0) return 'can be written by others than root';
+  // In a sticky directory nobody else can replace what belongs to root.
+  const sticky = kind === 'directory' && (stats.mode & 0o1000) !== 0;
+  if ((stats.mode & 0o022) !== 0 && !sticky) return 'can be written by others than root';
   return undefined;
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { systemClock } from '../runtime/clock.ts';
 import { toMoveError } from '../runtime/errors.ts';
 import { Histogram } from './histogram.ts';
 import { HttpProbe } from './http-probe.ts';
@@ -33,7 +34,8 @@ const KEPT_SAMPLES = 400_000;
 
 /**
  * The probe as a program: options as one line of JSON on standard input, which then stays open; on standard
- * output one line `{"ready":true}`, one line `{"sample":…}` a request, and at the end `{"summary":…}`. Ends
+ * output one line `{"ready":true}`, one line `{"sample":…}` a request, every half second `{"waiting":…,"at":…}` (requests without an answer yet),
+ * and at the end `{"summary":…}`. Ends
  * after `seconds`, on SIGTERM, or when standard input closes; outstanding requests are waited for.
  * Returns the exit code: 0 when it ran as told (whatever it measured), 2 for options that make no sense,
  * 1 for anything else (with one line `{"error":…}`).
@@ -55,8 +57,13 @@ export async function probeMain(_argv: readonly string[] = []): Promise<number> 
     lines.write({ ready: true });
     const before = process.cpuUsage();
     probe.start();
+    const progress = setInterval(
+      () => lines.write({ waiting: probe.outstanding, at: systemClock.now() }),
+      500,
+    );
     await ended(stop.signal, options.seconds * 1000, lags);
     await probe.stop();
+    clearInterval(progress);
     const used = process.cpuUsage(before);
     lines.write({
       summary: {

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { readManifestFile } from '../../../core/drills/lab-manifest-file.ts';
@@ -270,7 +270,7 @@ describe.skipIf(process.getuid?.() !== 0)('the manifest file', () => {
   afterEach(() => {
     for (const path of made.splice(0)) rmSync(path, { recursive: true });
   });
-  /** A directory that only root can write to, all the way up; /tmp is not. */
+  /** A directory that only root can write to, all the way up. */
   function rootOwned(): string {
     const directory = mkdtempSync('/run/move-guard-test-');
     made.push(directory);
@@ -296,8 +296,12 @@ describe.skipIf(process.getuid?.() !== 0)('the manifest file', () => {
     mkdirSync(shared);
     chmodSync(shared, 0o777);
     writeFileSync(join(shared, 'lab.json'), '{}');
+    const foreign = join(directory, 'foreign.json');
+    writeFileSync(foreign, '{}');
+    chownSync(foreign, 65_534, 65_534);
     for (const path of [
       link,
+      foreign,
       open,
       directory,
       join(shared, 'lab.json'),
