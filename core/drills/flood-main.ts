@@ -41,14 +41,17 @@ export function surgeMain(_argv: readonly string[] = []): Promise<number> {
 
 async function runProgramOf<Schema extends z.ZodType>(
   schema: Schema,
-  run: (options: z.infer<Schema>, signal: AbortSignal, lines: JsonLines) => Promise<unknown>,
+  run: (options: z.infer<Schema>, signal: AbortSignal, lines: JsonLines) => Promise<object>,
 ): Promise<number> {
   const lines = new JsonLines(process.stdout, 0);
   let stop: ReturnType<typeof stopSignal> | undefined;
   try {
     const { options, released } = await readOptionsLine(process.stdin, schema);
     stop = stopSignal(released);
-    lines.write({ summary: await run(options, stop.signal, lines) });
+    const before = process.cpuUsage();
+    const summary = await run(options, stop.signal, lines);
+    const used = process.cpuUsage(before);
+    lines.write({ summary: { ...summary, cpuMs: (used.user + used.system) / 1000 } });
     await lines.finish();
     return 0;
   } catch (thrown) {

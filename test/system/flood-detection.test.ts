@@ -46,7 +46,9 @@ describe.skipIf(process.getuid?.() !== 0)('a real flood on a real congested link
     const floodedSummary = (await flooded.seen('summary')).summary as { p95Ms: number };
     flooded.release();
     const sent = await Promise.all(
-      senders.map(async (sender) => (await sender.seen('summary')).summary as { offeredMbit: number }),
+      senders.map(
+        async (sender) => (await sender.seen('summary')).summary as { offeredMbit: number; cpuMs: number },
+      ),
     );
     expect(await Promise.all(senders.map((sender) => sender.ended))).toEqual([0, 0, 0]);
     const alarm = events()[0];
@@ -63,6 +65,7 @@ describe.skipIf(process.getuid?.() !== 0)('a real flood on a real congested link
         quietP95Ms: quietSummary.p95Ms,
         floodedP95Ms: floodedSummary.p95Ms,
         offeredMbit: sent.map((each) => each.offeredMbit),
+        cpuMs: sent.map((each) => each.cpuMs),
         evidence: alarm.alarm.evidence.sentence,
       }),
     );
