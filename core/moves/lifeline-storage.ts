@@ -1,6 +1,6 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { type Endpoint, endpointSchema } from '../contract/agent-contract.ts';
+import { DurableFile } from '../runtime/durable-file.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { IncomingStream, Link } from '../runtime/link/link.ts';
 import type { StonePath } from './stone-path.ts';
@@ -29,7 +29,7 @@ const retryToMs = 2_000;
  * that come in over it. What is wanted survives a restart of the agent.
  */
 export class LifelineStorage {
-  readonly #file: string;
+  readonly #file: DurableFile<Wanted>;
   readonly #path: StonePath;
   readonly #tell: (service: string, state: LifelineState) => void;
   readonly #kept = new Map<string, Kept>();
@@ -39,15 +39,14 @@ export class LifelineStorage {
     path: StonePath;
     tell: (service: string, state: LifelineState) => void;
   }) {
-    this.#file = options.file;
+    this.#file = new DurableFile(options.file, wantedSchema);
     this.#path = options.path;
     this.#tell = options.tell;
   }
 
   /** Takes up again what was wanted before a restart. */
   async restore(): Promise<void> {
-    const text = await readFile(this.#file, 'utf8').catch(() => '{}');
-    for (const [service, wanted] of Object.entries(wantedSchema.parse(JSON.parse(text))))
+    for (const [service, wanted] of Object.entries(await this.#file.read({})))
       this.#keep(service, wanted.path, wanted.target);
   }
 
@@ -184,7 +183,6 @@ export class LifelineStorage {
     const wanted: Wanted = Object.fromEntries(
       [...this.#kept].map(([service, kept]) => [service, { path: kept.path, target: kept.target }]),
     );
-    await writeFile(`${this.#file}.part`, JSON.stringify(wanted), { mode: 0o600 });
-    await rename(`${this.#file}.part`, this.#file);
+    await this.#file.write(wanted);
   }
 }
