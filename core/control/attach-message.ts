@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { channelProtocol } from './channel-protocol.ts';
 
 /**
  * What a shell may say first on the local socket: what it is, so that the journal names it, and which
@@ -6,9 +7,6 @@ import { z } from 'zod';
  */
 export const attachMessageSchema = z.object({
   attach: z.enum(['window', 'terminal']),
-  protocol: z.literal('move-console.v1'),
+  protocol: z.literal(channelProtocol),
 });
 export type AttachMessage = z.infer<typeof attachMessageSchema>;
-
-/** The name of the message protocol between shells and the control plane. */
-export const channelProtocol = 'move-console.v1';

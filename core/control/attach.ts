@@ -9,8 +9,8 @@ import {
 import type { Contract } from '../contract/contract.ts';
 import { MoveError } from '../runtime/errors.ts';
 import { jsonLinesPort } from '../runtime/message-ports/json-lines-port.ts';
-import { channelProtocol } from './attach-message.ts';
 import type { Caller } from './caller.ts';
+import { channelProtocol } from './channel-protocol.ts';
 import { controlSocketPath } from './control-home.ts';
 
 /** Milliseconds in which a local control plane accepts a connection. */

@@ -9,7 +9,7 @@ import { type Clock, systemClock } from '../../runtime/clock.ts';
 import { MoveError } from '../../runtime/errors.ts';
 import { webSocketPort } from '../../runtime/message-ports/web-socket-port.ts';
 import { type Random, secureRandom } from '../../runtime/random.ts';
-import { channelProtocol } from '../attach-message.ts';
+import { channelProtocol } from '../channel-protocol.ts';
 import { securityHeaders } from './content-security.ts';
 import { cookieName, guardChannel, guardHost, guardSession, type Refusal } from './request-guard.ts';
 import { SessionBook } from './session-book.ts';

@@ -1,5 +1,5 @@
 import type { IncomingMessage } from 'node:http';
-import { channelProtocol } from '../attach-message.ts';
+import { channelProtocol } from '../channel-protocol.ts';
 import type { SessionBook } from './session-book.ts';
 
 /** Why a request is refused: an HTTP status and a sentence for the person who sees it. */
