@@ -2,7 +2,7 @@ import fs from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
 
-const require = createRequire(import.meta.url);
+const resolver = createRequire(import.meta.url);
 
 /**
  * Electron's executable, or null where it is not installed. The package `electron` is never loaded: that
@@ -11,7 +11,7 @@ const require = createRequire(import.meta.url);
 export function electronBinary(environment: NodeJS.ProcessEnv): string | null {
   let packageDirectory: string;
   try {
-    packageDirectory = path.dirname(require.resolve('electron/package.json'));
+    packageDirectory = path.dirname(resolver.resolve('electron/package.json'));
   } catch {
     // Not installed: a production install leaves it out.
     return null;
