@@ -104,7 +104,7 @@ export const contract = {
   'credential.revoke': command(
     'Revokes a certificate: every access point cuts its live links within a second.',
     z.object({
-      serial: z.string().regex(/^[0-9a-f]{2,40}$/, 'must be a hexadecimal serial number'),
+      serial: z.string().regex(/^[0-9a-fA-F]{2,40}$/, 'must be a hexadecimal serial number'),
       reason: z
         .enum(['unspecified', 'keyCompromise', 'affiliationChanged', 'superseded', 'cessationOfOperation'])
         .default('unspecified'),

@@ -1,3 +1,4 @@
+import { RemoteError } from '../contract/channel.ts';
 import type { ErrorBody } from '../contract/error-body.ts';
 
 /**
@@ -34,6 +35,8 @@ export class MoveError extends Error {
  */
 export function toMoveError(thrown: unknown): MoveError {
   if (thrown instanceof MoveError) return thrown;
+  if (thrown instanceof RemoteError)
+    return new MoveError(thrown.code, thrown.message, thrown.details, thrown);
   const text = thrown instanceof Error ? thrown.message : String(thrown);
   return new MoveError(
     'INTERNAL',
