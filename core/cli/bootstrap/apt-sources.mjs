@@ -12,12 +12,19 @@ export const archiveKeyring = '/usr/share/keyrings/debian-archive-keyring.gpg';
 export function debianArchives() {
   const text = execFileSync(
     'apt-get',
-    ['indextargets', '--format', '$(REPO_URI)|$(RELEASE)|$(CODENAME)|$(COMPONENT)|$(ORIGIN)', 'Created-By: Packages'],
+    [
+      'indextargets',
+      '--format',
+      '$(REPO_URI)|$(RELEASE)|$(CODENAME)|$(COMPONENT)|$(ORIGIN)',
+      'Created-By: Packages',
+    ],
     { encoding: 'utf8', timeout: 30_000 },
   );
   const archives = [...new Set(text.split('\n'))].flatMap((line) => {
     const [uri, suite, codename, component, origin] = line.split('|');
-    return uri && suite && codename && component && origin === 'Debian' ? [{ uri, suite, codename, component }] : [];
+    return uri && suite && codename && component && origin === 'Debian'
+      ? [{ uri, suite, codename, component }]
+      : [];
   });
   if (archives.length === 0) {
     throw new Error('apt knows no Debian archive: run apt-get update and look at /etc/apt/sources.list');
@@ -26,7 +33,11 @@ export function debianArchives() {
 }
 
 /** One line of a sources.list, signature-checked against Debian's archive keyring. */
-export function sourceLine(/** @type {string} */ uri, /** @type {string} */ suite, /** @type {string} */ component) {
+export function sourceLine(
+  /** @type {string} */ uri,
+  /** @type {string} */ suite,
+  /** @type {string} */ component,
+) {
   return `deb [signed-by=${archiveKeyring}] ${uri} ${suite} ${component}`;
 }
 

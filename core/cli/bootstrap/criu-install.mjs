@@ -49,7 +49,9 @@ exec "$loader" --library-path "\${loader%/*}" \${NORLIMIT_SHIM:+--preload "$NORL
  * not into it. apt checks the suite's signature and every package's checksum.
  */
 export async function installCriu(/** @type {(line: string) => void} */ log) {
-  const archive = debianArchives().find(({ codename, suite }) => codename === debianCodename() && suite === codename);
+  const archive = debianArchives().find(
+    ({ codename, suite }) => codename === debianCodename() && suite === codename,
+  );
   if (!archive) throw new Error(`apt has no archive for ${debianCodename()} itself`);
   for (const suite of ['testing', 'forky', 'unstable']) {
     const work = fs.mkdtempSync(path.join(os.tmpdir(), 'move-criu-'));
@@ -102,7 +104,10 @@ async function extractFrom(
   }
   fs.mkdirSync(path.join(root, 'bin'), { recursive: true });
   fs.writeFileSync(path.join(root, 'bin/criu'), wrapper, { mode: 0o755 });
-  const answer = execFileSync(path.join(root, 'bin/criu'), ['--version'], { encoding: 'utf8', timeout: 10_000 });
+  const answer = execFileSync(path.join(root, 'bin/criu'), ['--version'], {
+    encoding: 'utf8',
+    timeout: 10_000,
+  });
   const version = /Version:\s*(\S+)/.exec(answer)?.[1];
   if (!version || !isNewEnough(version)) return null;
   fs.writeFileSync(path.join(root, 'VERSION'), `${version}\n`);

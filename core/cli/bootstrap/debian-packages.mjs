@@ -32,7 +32,13 @@ export const debianPackages = [
 export function missingDebianPackages() {
   const answer = spawnSync(
     'dpkg-query',
-    ['--show', '--showformat', '${Package} ${db:Status-Status}\\n', ...debianPackages.map(({ name }) => name)],
+    [
+      '--show',
+      '--showformat',
+      // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query fills these in
+      '${Package} ${db:Status-Status}\\n',
+      ...debianPackages.map(({ name }) => name),
+    ],
     { encoding: 'utf8', timeout: 20_000 },
   );
   if (answer.error) return debianPackages;

@@ -11,7 +11,8 @@ import fs from 'node:fs';
 export async function withLock(file, body) {
   const deadline = Date.now() + 20 * 60_000;
   while (!tryTake(file)) {
-    if (Date.now() > deadline) throw new Error(`${file} has been held for 20 minutes; remove it if nothing runs`);
+    if (Date.now() > deadline)
+      throw new Error(`${file} has been held for 20 minutes; remove it if nothing runs`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
   try {

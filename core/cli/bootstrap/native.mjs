@@ -9,7 +9,12 @@ const directory = path.join(cacheDirectory, 'native');
 /** The native helpers: what each is compiled from and how. */
 const helpers = [
   { name: 'delayd', source: 'core/lab/native/delayd.c', flags: ['-O2', '-Wall', '-static'], libraries: [] },
-  { name: 'labkeeper', source: 'core/lab/native/labkeeper.c', flags: ['-O2', '-Wall', '-static'], libraries: [] },
+  {
+    name: 'labkeeper',
+    source: 'core/lab/native/labkeeper.c',
+    flags: ['-O2', '-Wall', '-static'],
+    libraries: [],
+  },
   { name: 'gateway', source: 'core/pods/native/gateway.c', flags: ['-O2', '-static'], libraries: [] },
   {
     name: 'norlimit-shim.so',

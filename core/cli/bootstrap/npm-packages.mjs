@@ -28,5 +28,8 @@ function readPackages(/** @type {string} */ file) {
 export async function installNpmPackages() {
   const npm = process.env.npm_execpath;
   const [command, first] = npm?.endsWith('.js') ? [process.execPath, [npm]] : ['npm', []];
-  await mustRun(command, [...first, 'ci', '--no-audit', '--no-fund'], { cwd: projectRoot, timeoutMs: 900_000 });
+  await mustRun(command, [...first, 'ci', '--no-audit', '--no-fund'], {
+    cwd: projectRoot,
+    timeoutMs: 900_000,
+  });
 }

@@ -54,7 +54,10 @@ async function prepareBundles(/** @type {string} */ node, /** @type {(line: stri
     const reason = bundlesMissing();
     if (reason === null) return;
     log(`${reason}: building`);
-    const status = await runLoud(node, [path.join(here, 'build.mjs')], { cwd: projectRoot, timeoutMs: 300_000 });
+    const status = await runLoud(node, [path.join(here, 'build.mjs')], {
+      cwd: projectRoot,
+      timeoutMs: 300_000,
+    });
     if (status !== 0) throw new Error('the build failed; its messages stand above');
   });
 }
@@ -62,7 +65,8 @@ async function prepareBundles(/** @type {string} */ node, /** @type {(line: stri
 /** What root has to make, each with the question that finds out whether it is there. */
 function missingSystemSteps() {
   const packages = missingDebianPackages();
-  const packageReason = packages.length > 0 ? `Debian packages: ${packages.map(({ name }) => name).join(' ')}` : null;
+  const packageReason =
+    packages.length > 0 ? `Debian packages: ${packages.map(({ name }) => name).join(' ')}` : null;
   return [
     { id: 'packages', finding: packageReason },
     { id: 'criu', finding: criuMissing() },
@@ -97,7 +101,9 @@ async function prepareSystem(
 }
 
 function sudoPrefix(/** @type {boolean} */ yes) {
-  const found = (process.env.PATH ?? '').split(':').some((directory) => fs.existsSync(path.join(directory, 'sudo')));
+  const found = (process.env.PATH ?? '')
+    .split(':')
+    .some((directory) => fs.existsSync(path.join(directory, 'sudo')));
   if (!found) return null;
   return ['sudo', ...(yes && !process.stdin.isTTY ? ['-n'] : []), 'env', `MOVE_CACHE=${cacheDirectory}`];
 }
