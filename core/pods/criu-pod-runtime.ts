@@ -31,7 +31,7 @@ import type {
   StateFile,
   StoragePaths,
 } from './port.ts';
-import { acceptQueueLength, findPodInit, isAlive } from './processes.ts';
+import { findPodInit, isAlive } from './processes.ts';
 import { quiesceAndFreeze } from './quiesce.ts';
 
 const startLimitMs = 20_000;
@@ -185,22 +185,14 @@ export class CriuPodRuntime implements PodRuntime {
     this.#pod(id).freezer.thaw();
   }
 
-  async quiesceAndFreeze(
-    id: string,
-    options: { drainMs?: number; freezeMs?: number } = {},
-  ): Promise<FreezeTimes> {
+  async quiesceAndFreeze(id: string, options: { freezeMs?: number } = {}): Promise<FreezeTimes> {
     const pod = this.#pod(id);
-    const init = this.#init(pod);
-    return quiesceAndFreeze(
-      {
-        fence: () => pod.filter.fence(),
-        pause: () => this.control(id, 'pause'),
-        waiting: () => acceptQueueLength(init),
-        freeze: () => pod.freezer.freeze(options.freezeMs ?? freezeLimitMs),
-        undo: () => this.rollback(id),
-      },
-      options.drainMs ?? 100,
-    );
+    return quiesceAndFreeze({
+      fence: () => pod.filter.fence(),
+      pause: () => this.control(id, 'pause'),
+      freeze: () => pod.freezer.freeze(options.freezeMs ?? freezeLimitMs),
+      undo: () => this.rollback(id),
+    });
   }
 
   async rollback(id: string): Promise<void> {

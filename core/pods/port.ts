@@ -58,12 +58,14 @@ export interface GatewayStats {
   downBytes: number;
   bufferedBytes: number;
   runningMs: number;
+  /** Connections in the service's accept queues; -1 when the kernel cannot tell. */
+  waiting: number;
 }
 
 export interface FreezeTimes {
   fenceMs: number;
+  /** Includes the wait for the accept queues. */
   pauseMs: number;
-  drainMs: number;
   freezeMs: number;
   totalMs: number;
   /** False when connections still waited to be accepted as the bound ran out; they are not carried. */
@@ -131,8 +133,8 @@ export interface PodRuntime {
   freeze(id: string, deadlineMs?: number): Promise<void>;
   thaw(id: string): Promise<void>;
 
-  /** Fence, pause the gateway, wait for the accept queues, freeze; puts everything back on error. */
-  quiesceAndFreeze(id: string, options?: { drainMs?: number; freezeMs?: number }): Promise<FreezeTimes>;
+  /** Fence, pause the gateway (bounded wait for the accept queues), freeze; undone on error. */
+  quiesceAndFreeze(id: string, options?: { freezeMs?: number }): Promise<FreezeTimes>;
   /** Undoes `quiesceAndFreeze`: the pod runs on and its sessions can be resumed. */
   rollback(id: string): Promise<void>;
   /** Writes the state of a frozen pod into `imageDir`; the pod stays frozen and alive. Not cancellable. */

@@ -26,25 +26,3 @@ export function findPodInit(pids: readonly number[]): number | undefined {
     return numbers.length > 1 && numbers.at(-1) === '1' && isAlive(pid);
   });
 }
-
-/**
- * How many connections wait to be accepted, from the text of /proc/PID/net/tcp or tcp6: for a socket in
- * LISTEN the receive queue is the accept queue (proc_pid_net(5)).
- */
-export function waitingConnections(table: string): number {
-  let waiting = 0;
-  for (const line of table.split('\n').slice(1)) {
-    const fields = line.trim().split(/\s+/);
-    if (fields[3] !== '0A') continue;
-    waiting += Number.parseInt(fields[4]?.split(':')[1] ?? '0', 16);
-  }
-  return waiting;
-}
-
-/** Connections waiting in all accept queues of the network namespace that `pid` lives in. */
-export function acceptQueueLength(pid: number): number {
-  return (
-    waitingConnections(readFileSync(`/proc/${pid}/net/tcp`, 'latin1')) +
-    waitingConnections(readFileSync(`/proc/${pid}/net/tcp6`, { encoding: 'latin1' }))
-  );
-}

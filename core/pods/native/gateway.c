@@ -29,6 +29,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "accept-queues.h"
 #include "ring.h"
 
 enum {
@@ -45,6 +46,7 @@ enum {
   DETACHED_LIMIT_MS = 60000,
   HEADER_LIMIT_MS = 10000,
   CONNECT_LIMIT_MS = 10000,
+  DRAIN_LIMIT_MS = 100,
   HASH_SIZE = 1024,
 };
 enum { KIND_OPEN = 1, KIND_RESUME = 2, KIND_CONTROL = 9 };
@@ -709,9 +711,20 @@ static void gateway_pause(struct stream *asking) {
   ring_drop_spares();
 }
 
+/* A connection that still waits to be accepted belongs to no process and would be lost in a
+ * checkpoint; gives the service a bounded while to take what is there. */
+static int gateway_drain(void) {
+  int waiting = accept_queue_length();
+  for (int tries = 0; waiting > 0 && tries < DRAIN_LIMIT_MS; tries++) {
+    usleep(1000);
+    waiting = accept_queue_length();
+  }
+  return waiting;
+}
+
 static void control_line(struct stream *stream, const char *line) {
   bool pause = strcmp(line, "pause") == 0;
-  char answer[384];
+  char answer[512];
   if (pause) gateway_pause(stream);
   else if (strcmp(line, "resume") == 0) paused = false;
   else if (strcmp(line, "stats") != 0) {
@@ -719,6 +732,7 @@ static void control_line(struct stream *stream, const char *line) {
     control_answer(stream, unknown, sizeof unknown - 1);
     return;
   }
+  int waiting = pause ? gateway_drain() : accept_queue_length();
   int attached = 0;
   uint64_t buffered = 0;
   for (struct session *at = sessions; at; at = at->all_next) {
@@ -728,11 +742,11 @@ static void control_line(struct stream *stream, const char *line) {
   int length = snprintf(answer, sizeof answer,
                         "{\"ok\":true,\"paused\":%s,\"sessions\":%d,\"attached\":%d,\"detached\":%d,"
                         "\"streams\":%d,\"opened\":%llu,\"upBytes\":%llu,\"downBytes\":%llu,"
-                        "\"bufferedBytes\":%llu,\"runningMs\":%llu}\n",
+                        "\"bufferedBytes\":%llu,\"runningMs\":%llu,\"waiting\":%d}\n",
                         paused ? "true" : "false", session_count, attached, session_count - attached,
                         stream_count, (unsigned long long)sessions_opened, (unsigned long long)bytes_up,
                         (unsigned long long)bytes_down, (unsigned long long)buffered,
-                        (unsigned long long)running_ms);
+                        (unsigned long long)running_ms, waiting);
   control_answer(stream, answer, (size_t)length);
   if (pause) stream_close(stream);
 }
