@@ -937,6 +937,7 @@ int main(int count, char **arguments) {
   read_address(service, &service_address);
   read_address(source, &source_address);
 
+  close_range(3, ~0U, 0); /* nothing of whoever started the pod may come along */
   getrlimit(RLIMIT_NOFILE, &inherited_files);
   struct rlimit files = inherited_files;
   files.rlim_cur = files.rlim_max < 4096 ? files.rlim_max : 4096;
