@@ -202,7 +202,7 @@ export function verifyLocationRecord(candidate: unknown, trust: RecordTrust): Lo
   const serviceIdentity = trust.readIdentity(service);
   if (
     serviceIdentity.role !== 'service' ||
-    serviceIdentity.services.includes('*') ||
+    serviceIdentity.services === 'any' ||
     !mayReach(serviceIdentity, record.service)
   ) {
     throw invalid(

@@ -1,12 +1,5 @@
-/**
- * The one shape in which a fault crosses any boundary of the product: a stable code for programs,
- * a sentence that tells a person what to do, and details for the log.
- */
-export interface ErrorBody {
-  code: string;
-  message: string;
-  details?: Record<string, unknown>;
-}
+import { RemoteError } from '../contract/channel.ts';
+import type { ErrorBody } from '../contract/error-body.ts';
 
 /**
  * An error with a stable upper-case code (for example `SCOPE_DENIED`), a message written for people
@@ -42,6 +35,8 @@ export class MoveError extends Error {
  */
 export function toMoveError(thrown: unknown): MoveError {
   if (thrown instanceof MoveError) return thrown;
+  if (thrown instanceof RemoteError)
+    return new MoveError(thrown.code, thrown.message, thrown.details, thrown);
   const text = thrown instanceof Error ? thrown.message : String(thrown);
   return new MoveError(
     'INTERNAL',

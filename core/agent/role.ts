@@ -1,0 +1,35 @@
+import type { X509Certificate } from 'node:crypto';
+import type { AgentContract } from '../contract/agent-contract.ts';
+import type { Handlers } from '../contract/channel.ts';
+import type { MoveError } from '../runtime/errors.ts';
+import type { LinkIdentity } from '../runtime/link/link-tls.ts';
+import type { AgentDirectories } from './directories.ts';
+import type { EventHub } from './event-hub.ts';
+
+/** What every role of an agent is given. */
+export interface RoleContext {
+  host: string;
+  directories: AgentDirectories;
+  identity: () => LinkIdentity;
+  /** The authority's certificate, for records that carry their own proof. */
+  trustPem: readonly string[];
+  /** Judges a peer's certificate against the authority and what has been revoked. */
+  verifyPeer: (certificate: X509Certificate) => void;
+  /** Whether a serial number (lower-case hexadecimal) has been revoked. */
+  isRevoked: (serial: string) => boolean;
+  events: EventHub;
+  /** Tells that somebody was turned away, for the journal. */
+  refused: (error: MoveError, who: string) => void;
+  log: (line: string) => void;
+}
+
+export type AgentHandlers = Handlers<AgentContract, 'control'>;
+
+/** A role that runs on this host. */
+export interface RunningRole {
+  /** What it answers. */
+  handlers: Partial<AgentHandlers>;
+  /** Judges all live links again after a revocation; returns how many were cut. */
+  recheck(): number;
+  stop(): Promise<void>;
+}

@@ -1,0 +1,204 @@
+import { X509Certificate } from 'node:crypto';
+import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Socket } from 'node:net';
+import { join } from 'node:path';
+import {
+  type AgentConfiguration,
+  agentConfigurationSchema,
+  agentContract,
+} from '../contract/agent-contract.ts';
+import { serveContract } from '../contract/channel.ts';
+import { version } from '../contract/version.ts';
+import { authorise } from '../credentials/authorise.ts';
+import { generateKeyAndRequest } from '../credentials/key-and-request.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { DurableFile } from '../runtime/durable-file.ts';
+import { MoveError, toMoveError } from '../runtime/errors.ts';
+import { jsonLinesPort } from '../runtime/message-ports/json-lines-port.ts';
+import { type AgentDirectories, makeDirectories } from './directories.ts';
+import { EventHub } from './event-hub.ts';
+import { startOverlayRole } from './overlay-role.ts';
+import type { AgentHandlers, RoleContext, RunningRole } from './role.ts';
+import { startSiteRole } from './site-role.ts';
+import { startStoneRole } from './stone-role.ts';
+
+/**
+ * The agent of one host: composes the roles that its configuration names and answers the control
+ * plane on a unix socket. It takes up its last configuration by itself, so that neither a restart of
+ * the host nor the absence of a controller changes what it does.
+ */
+export class Agent {
+  readonly #directories: AgentDirectories;
+  readonly #events = new EventHub();
+  readonly #log: (line: string) => void;
+  readonly #startedAt = systemClock.now();
+  readonly #file: DurableFile<AgentConfiguration | null>;
+  #configuration: AgentConfiguration | null = null;
+  #revoked: ReadonlySet<string> = new Set();
+  #keyPem = '';
+  #roles: RunningRole[] = [];
+  #changing: Promise<void> = Promise.resolve();
+
+  constructor(directories: AgentDirectories, log: (line: string) => void) {
+    this.#directories = directories;
+    this.#log = log;
+    this.#file = new DurableFile<AgentConfiguration | null>(
+      join(directories.state, 'agent.json'),
+      agentConfigurationSchema.nullable(),
+    );
+  }
+
+  /** Starts listening, then takes up the last configuration. Returns what stops it again. */
+  async start(): Promise<() => Promise<void>> {
+    await makeDirectories(this.#directories);
+    const sockets = new Set<Socket>();
+    const server = createServer((socket) => {
+      sockets.add(socket);
+      socket.on('close', () => sockets.delete(socket));
+      socket.on('error', () => undefined);
+      serveContract(
+        agentContract,
+        this.#handlers(),
+        'control' as const,
+        jsonLinesPort(socket),
+        (thrown, method) => {
+          const error = toMoveError(thrown);
+          this.#log(`${method}: ${error.code} ${error.stack ?? error.message}`);
+          return error.toBody();
+        },
+      );
+    });
+    const previous = await this.#file.read(null);
+    if (previous)
+      await this.#apply(previous).catch((thrown) =>
+        this.#log(`cannot take up the last configuration: ${toMoveError(thrown).stack}`),
+      );
+    const path = join(this.#directories.run, 'agent.sock');
+    await rm(path, { force: true });
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(path, resolve);
+    });
+    await chmod(path, 0o600);
+    return async () => {
+      for (const socket of sockets) socket.destroy();
+      await new Promise<void>((resolve) => server.close(() => resolve()));
+      await this.#stopRoles();
+      await rm(path, { force: true });
+    };
+  }
+
+  #handlers(): AgentHandlers {
+    const own: Pick<
+      AgentHandlers,
+      'agent.hello' | 'agent.request' | 'agent.configure' | 'agent.revoke' | 'events'
+    > = {
+      'agent.hello': () => ({
+        host: this.#configuration?.host ?? null,
+        version,
+        startedAt: this.#startedAt,
+        configured: this.#roles.length > 0,
+      }),
+      'agent.request': async ({ name }) => ({ requestPem: await this.#request(name) }),
+      'agent.configure': async (configuration) => {
+        const next = this.#changing.then(() => this.#reconfigure(configuration));
+        this.#changing = next.catch(() => undefined);
+        await next;
+        return {};
+      },
+      'agent.revoke': async ({ serials }) => {
+        if (this.#configuration) {
+          this.#configuration = { ...this.#configuration, revoked: serials };
+          await this.#file.write(this.#configuration);
+        }
+        this.#revoked = new Set(serials);
+        return { linksCut: this.#roles.reduce((cut, role) => cut + role.recheck(), 0) };
+      },
+      events: (_input, { signal }, emit) => {
+        const stop = this.#events.listen(emit);
+        signal.addEventListener('abort', stop, { once: true });
+      },
+    };
+    const absent = (name: string) => () => {
+      throw new MoveError('ROLE_ABSENT', `This host does not have the role that answers ${name}.`);
+    };
+    const fallback = Object.fromEntries(Object.keys(agentContract).map((name) => [name, absent(name)]));
+    const byName = {
+      get: (_target: object, name: string) =>
+        own[name as keyof typeof own] ??
+        this.#roles.map((role) => role.handlers[name as keyof AgentHandlers]).find((handler) => handler) ??
+        fallback[name],
+    };
+    // Looked up at each call: roles come and go with the configuration while connections stay.
+    return new Proxy({}, byName) as AgentHandlers;
+  }
+
+  async #request(name: string): Promise<string> {
+    const requestPath = join(this.#directories.state, 'request.pem');
+    const keyPath = join(this.#directories.state, 'key.pem');
+    const existing = await readFile(requestPath, 'utf8').catch(() => null);
+    if (existing) return existing;
+    const { keyPem, requestPem } = await generateKeyAndRequest(name);
+    await writeFile(keyPath, keyPem, { mode: 0o600 });
+    await writeFile(requestPath, requestPem, { mode: 0o600 });
+    return requestPem;
+  }
+
+  async #reconfigure(configuration: AgentConfiguration): Promise<void> {
+    const same =
+      this.#roles.length > 0 &&
+      JSON.stringify({ ...this.#configuration, revoked: [] }) ===
+        JSON.stringify({ ...configuration, revoked: [] });
+    await this.#file.write(configuration);
+    if (same) {
+      this.#configuration = configuration;
+      this.#revoked = new Set(configuration.revoked);
+      for (const role of this.#roles) role.recheck();
+      return;
+    }
+    await this.#stopRoles();
+    await this.#apply(configuration);
+  }
+
+  async #apply(configuration: AgentConfiguration): Promise<void> {
+    this.#keyPem = await readFile(join(this.#directories.state, 'key.pem'), 'utf8');
+    this.#configuration = configuration;
+    this.#revoked = new Set(configuration.revoked);
+    const trust = [new X509Certificate(configuration.trustPem)];
+    const identity = {
+      certificatePem: configuration.certificatePem,
+      keyPem: this.#keyPem,
+      trustPem: [configuration.trustPem],
+    };
+    const context: RoleContext = {
+      host: configuration.host,
+      directories: this.#directories,
+      identity: () => identity,
+      trustPem: identity.trustPem,
+      verifyPeer: (certificate) => {
+        authorise(certificate, { trust, revoked: this.#revoked, clock: systemClock });
+      },
+      isRevoked: (serial) => this.#revoked.has(serial),
+      events: this.#events,
+      refused: (error, who) =>
+        this.#events.tell({
+          type: 'refused',
+          at: systemClock.now(),
+          code: error.code,
+          message: error.message,
+          who,
+        }),
+      log: this.#log,
+    };
+    const { overlay, site, stone } = configuration.roles;
+    if (stone) this.#roles.push(await startStoneRole(stone, context));
+    if (overlay) this.#roles.push(await startOverlayRole(overlay, context));
+    if (site) this.#roles.push(await startSiteRole(site, context));
+  }
+
+  async #stopRoles(): Promise<void> {
+    const roles = this.#roles;
+    this.#roles = [];
+    for (const role of roles) await role.stop();
+  }
+}

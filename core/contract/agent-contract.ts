@@ -1,0 +1,264 @@
+import { z } from 'zod';
+
+/**
+ * What a host's agent can be asked, over the control plane's SSH connection to its unix socket.
+ * Agents keep the durable, fenced state of their own side of a move; a restarted controller asks them
+ * before it acts (DESIGN.md, decision 3).
+ */
+
+const at = z.number();
+const nothing = z.object({});
+const pem = z.string().startsWith('-----BEGIN ');
+
+export const endpointSchema = z.object({ name: z.string(), address: z.string(), port: z.number().int() });
+export type Endpoint = z.infer<typeof endpointSchema>;
+
+/** What an agent is and whom it knows. Kept durably by the agent. */
+export const agentConfigurationSchema = z.object({
+  host: z.string(),
+  certificatePem: pem,
+  trustPem: pem,
+  roles: z.object({
+    overlay: z
+      .object({ listen: endpointSchema, peers: z.array(endpointSchema) })
+      .optional()
+      .describe('a member of the ring; peers are all members at the start'),
+    site: z
+      .object({
+        isp: z.string(),
+        listen: endpointSchema.describe('the primary address, where servlets and arriving state come in'),
+        primaryInterface: z.string(),
+        secondaryInterface: z.string(),
+        primaryCapacityMbit: z.number(),
+        stone: endpointSchema.describe("the stepping stone's address inside the ISP"),
+        overlay: z.array(endpointSchema).describe('overlay nodes that it announces to, through the stone'),
+      })
+      .optional(),
+    stone: z
+      .object({
+        isp: z.string(),
+        listen: endpointSchema.describe('inside the ISP only'),
+        allowed: z.array(endpointSchema).describe('where it dials out to for its sites, and nowhere else'),
+      })
+      .optional(),
+  }),
+  revoked: z.array(z.string()).describe('serial numbers that are no longer accepted'),
+});
+export type AgentConfiguration = z.infer<typeof agentConfigurationSchema>;
+
+/** A delegation: the service lets a site answer for it in one epoch. Signed with the service's key. */
+export const delegationSchema = z.object({
+  service: z.string(),
+  site: z.string(),
+  epoch: z.number().int(),
+  serviceCertificatePem: pem,
+  signature: z.string(),
+});
+export type Delegation = z.infer<typeof delegationSchema>;
+
+/** A service as a pod runs it. */
+export const serviceDescriptionSchema = z.object({
+  hostname: z.string(),
+  image: z.string(),
+  command: z.array(z.string()).min(1),
+  port: z.number().int(),
+  storage: z.object({ path: z.string(), mountPoint: z.string() }),
+  homeSite: z.string(),
+  probePath: z.string(),
+});
+export type ServiceDescription = z.infer<typeof serviceDescriptionSchema>;
+
+export const sourceStateSchema = z.enum(['prepared', 'frozen', 'dumped', 'shipped', 'killed', 'rolled-back']);
+export const targetStateSchema = z.enum([
+  'prepared',
+  'received',
+  'verified',
+  'restored',
+  'live',
+  'discarded',
+]);
+
+const phaseTimesSchema = z.array(z.object({ phase: z.string(), startedAt: at, endedAt: at }));
+
+export const siteStatusSchema = z.object({
+  pods: z.array(
+    z.object({
+      service: z.string(),
+      epoch: z.number().int(),
+      state: z.enum(['running', 'frozen', 'fenced', 'stopped']),
+      sessions: z.number().int(),
+    }),
+  ),
+  sources: z.array(
+    z.object({ move: z.string(), service: z.string(), epoch: z.number().int(), state: sourceStateSchema }),
+  ),
+  targets: z.array(
+    z.object({ move: z.string(), service: z.string(), epoch: z.number().int(), state: targetStateSchema }),
+  ),
+  lifelines: z.array(
+    z.object({
+      service: z.string(),
+      side: z.enum(['storage', 'pod']),
+      state: z.enum(['opening', 'open', 'cut']),
+      bytes: z.number(),
+      roundTripMs: z.number().nullable(),
+    }),
+  ),
+});
+export type SiteStatus = z.infer<typeof siteStatusSchema>;
+
+export const ringStateSchema = z.object({
+  identifier: z.string(),
+  name: z.string(),
+  address: z.string(),
+  predecessor: z.string().nullable(),
+  successors: z.array(z.string()),
+  fingers: z.array(z.string()),
+});
+
+export const overlayStatusSchema = z.object({
+  ring: z.unknown().describe("the node's ring state, as checkRingInvariant reads it"),
+  ringIdentifier: z.string(),
+  predecessor: z.string().nullable(),
+  successors: z.array(z.string()),
+  fingers: z.array(z.string()),
+  clientLinks: z.number().int(),
+  sessions: z.record(z.string(), z.number().int()).describe('open sessions by service, as access point'),
+  servlets: z.record(z.string(), z.string()).describe('the servlet of the most recent path, by service'),
+  records: z.array(
+    z.object({ service: z.string(), site: z.string(), epoch: z.number().int(), owner: z.boolean() }),
+  ),
+});
+export type OverlayStatus = z.infer<typeof overlayStatusSchema>;
+
+/** What agents tell without being asked. */
+export const agentEventSchema = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('links'),
+    at,
+    links: z.array(
+      z.object({ link: z.enum(['primary', 'secondary']), inMbit: z.number(), outMbit: z.number() }),
+    ),
+  }),
+  z.object({
+    type: z.literal('attack'),
+    at,
+    state: z.enum(['active', 'over']),
+    kind: z.string(),
+    evidence: z.string(),
+    inboundMbit: z.number(),
+    firstEvidenceAt: at,
+    detectedAt: at,
+  }),
+  z.object({ type: z.literal('refused'), at, code: z.string(), message: z.string(), who: z.string() }),
+  z.object({
+    type: z.literal('move-progress'),
+    at,
+    move: z.string(),
+    phase: z.string(),
+    startedAt: at,
+    endedAt: at.nullable(),
+    stateBytes: z.number().optional(),
+    wireBytes: z.number().optional(),
+  }),
+  z.object({
+    type: z.literal('lifeline'),
+    at,
+    service: z.string(),
+    side: z.enum(['storage', 'pod']),
+    state: z.enum(['opening', 'open', 'cut', 'closed']),
+  }),
+]);
+export type AgentEvent = z.infer<typeof agentEventSchema>;
+
+const move = z.object({ move: z.string() });
+const method = <I extends z.ZodType, O extends z.ZodType>(docs: string, input: I, output: O) =>
+  ({ kind: 'command', docs, input, output }) as const;
+
+export const agentContract = {
+  'agent.hello': method(
+    'Who answers.',
+    nothing,
+    z.object({ host: z.string().nullable(), version: z.string(), startedAt: at, configured: z.boolean() }),
+  ),
+  'agent.request': method(
+    'Makes a key where there is none and returns a certificate request for it; the key never leaves the host.',
+    z.object({ name: z.string() }),
+    z.object({ requestPem: z.string() }),
+  ),
+  'agent.configure': method('Sets what the agent is. Kept durably.', agentConfigurationSchema, nothing),
+  'agent.revoke': method(
+    'Replaces the set of revoked serials and cuts live links that hold one.',
+    z.object({ serials: z.array(z.string()) }),
+    z.object({ linksCut: z.number().int() }),
+  ),
+  'overlay.status': method('The ring and the sessions as this node sees them.', nothing, overlayStatusSchema),
+  'overlay.fetch': method(
+    'The location record of a service, as the directory gives it.',
+    z.object({ service: z.string() }),
+    z.object({ record: z.unknown() }),
+  ),
+  'site.status': method('Pods, moves and lifelines of this site.', nothing, siteStatusSchema),
+  'site.start': method(
+    'Starts a service here from its image and announces it.',
+    z.object({ service: serviceDescriptionSchema, delegation: delegationSchema }),
+    nothing,
+  ),
+  'site.stop': method(
+    'Stops a service here and removes its pod.',
+    z.object({ service: z.string() }),
+    nothing,
+  ),
+  'source.prepare': method(
+    'Opens the way to the target through the stepping stone, so that nothing is dialled while the service is frozen.',
+    z.object({ move: z.string(), service: z.string(), epoch: z.number().int(), target: endpointSchema }),
+    nothing,
+  ),
+  'source.run': method(
+    'Performs consecutive steps on the frozen side: freeze, dump, ship. Answers when the last one is done.',
+    z.object({ move: z.string(), steps: z.array(z.enum(['freeze', 'dump', 'ship'])).min(1) }),
+    z.object({
+      phases: phaseTimesSchema,
+      stateBytes: z.number(),
+      wireBytes: z.number(),
+      sessions: z.number().int(),
+    }),
+  ),
+  'source.kill': method('After the commit: kills the frozen pod. It never runs again.', move, nothing),
+  'source.rollback': method('Before the commit: thaws the pod and lifts its fence.', move, nothing),
+  'storage.open': method(
+    'Keeps a lifeline dialled, through the stepping stone, to the site where the service now is.',
+    z.object({ service: z.string(), path: z.string(), target: endpointSchema }),
+    nothing,
+  ),
+  'storage.close': method('Ends the lifeline of a service.', z.object({ service: z.string() }), nothing),
+  'target.prepare': method(
+    'Makes room for a pod, fenced; mounts the lifeline where the storage is elsewhere.',
+    z.object({
+      move: z.string(),
+      service: serviceDescriptionSchema,
+      epoch: z.number().int(),
+      source: z.string().describe('the site that may send the state'),
+      storageSite: z.string().describe('where the storage is; this host when it comes home'),
+    }),
+    nothing,
+  ),
+  'target.run': method(
+    'Performs consecutive steps on the arrived state: verify, restore (with a probe inside the fence).',
+    z.object({ move: z.string(), steps: z.array(z.enum(['verify', 'restore'])).min(1) }),
+    z.object({ phases: phaseTimesSchema }),
+  ),
+  'target.commit': method(
+    'Lifts the fence, opens the door for the service and announces the new epoch.',
+    z.object({ move: z.string(), delegation: delegationSchema }),
+    z.object({ phases: phaseTimesSchema }),
+  ),
+  'target.discard': method('Removes a pod that was never committed.', move, nothing),
+  events: {
+    kind: 'stream',
+    docs: 'What the agent sees happen. Begins with whatever alarm is still active.',
+    input: nothing,
+    output: agentEventSchema,
+  },
+} as const;
+export type AgentContract = typeof agentContract;

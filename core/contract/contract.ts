@@ -1,0 +1,230 @@
+import { z } from 'zod';
+import type { Client } from './channel.ts';
+import {
+  credentialSchema,
+  drillKindSchema,
+  drillSchema,
+  journalEventSchema,
+  movePhaseNameSchema,
+  movePolicySchema,
+  moveSchema,
+  proposalSchema,
+  ringSchema,
+} from './domain.ts';
+import { stateMessageSchema } from './state.ts';
+import { telemetrySchema } from './telemetry.ts';
+
+/**
+ * The one contract. Electron's IPC, the browser host's WebSocket, the command line and the tests'
+ * doubles are derived from this value; nobody writes a channel name by hand.
+ */
+
+interface Method<I extends z.ZodType, O extends z.ZodType> {
+  kind: 'command' | 'query';
+  docs: string;
+  input: I;
+  output: O;
+}
+interface Stream<I extends z.ZodType, O extends z.ZodType> {
+  kind: 'stream';
+  docs: string;
+  input: I;
+  output: O;
+}
+
+const command = <I extends z.ZodType, O extends z.ZodType>(
+  docs: string,
+  input: I,
+  output: O,
+): Method<I, O> => ({
+  kind: 'command',
+  docs,
+  input,
+  output,
+});
+const query = <I extends z.ZodType, O extends z.ZodType>(
+  docs: string,
+  input: I,
+  output: O,
+): Method<I, O> => ({
+  kind: 'query',
+  docs,
+  input,
+  output,
+});
+const stream = <I extends z.ZodType, O extends z.ZodType>(
+  docs: string,
+  input: I,
+  output: O,
+): Stream<I, O> => ({
+  kind: 'stream',
+  docs,
+  input,
+  output,
+});
+
+const nothing = z.object({});
+const hostname = z
+  .string()
+  .min(1)
+  .max(253)
+  .regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/, 'must be a lower-case host name such as shop.example');
+const hostIdentifier = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be a host name such as b1');
+
+export const requirementSchema = z.object({
+  id: z.string(),
+  state: z.enum(['ok', 'missing', 'degraded']),
+  finding: z.string(),
+  remedy: z.string(),
+});
+export type Requirement = z.infer<typeof requirementSchema>;
+
+export const contract = {
+  'credential.issue': command(
+    'Issues a client certificate by hand. The key leaves core once, here, and is kept nowhere.',
+    z.object({
+      name: z.string().min(1).max(64).describe('the person or machine that will hold it'),
+      services: z.union([z.literal('any'), z.array(hostname).min(1).max(64)]),
+      days: z.number().min(0.0001).max(825).describe('lifetime in days'),
+      password: z.string().min(8).max(256).describe('protects the PKCS#12 file'),
+    }),
+    z.object({
+      credential: credentialSchema,
+      certificatePem: z.string(),
+      keyPem: z.string(),
+      trustPem: z.string(),
+      pkcs12Base64: z.string(),
+    }),
+  ),
+  'credential.list': query(
+    'Lists what the authority has issued, newest first.',
+    z.object({ includeExpired: z.boolean().default(false) }),
+    z.object({ credentials: z.array(credentialSchema) }),
+  ),
+  'credential.revoke': command(
+    'Revokes a certificate: every access point cuts its live links within a second.',
+    z.object({
+      serial: z.string().regex(/^[0-9a-fA-F]{2,40}$/, 'must be a hexadecimal serial number'),
+      reason: z
+        .enum(['unspecified', 'keyCompromise', 'affiliationChanged', 'superseded', 'cessationOfOperation'])
+        .default('unspecified'),
+    }),
+    z.object({ credential: credentialSchema, accessPointsTold: z.number().int(), toldWithinMs: z.number() }),
+  ),
+  'credential.trust': query(
+    "Exports the authority's certificate and its revocation list.",
+    nothing,
+    z.object({ trustPem: z.string(), revocationListPem: z.string() }),
+  ),
+  'move.start': command(
+    'Moves a service now, attack or not. Without a target one is drawn at random among healthy sites.',
+    z.object({
+      service: hostname,
+      to: hostIdentifier.optional(),
+      pauseAt: movePhaseNameSchema.optional().describe('stop before this phase until move.continue'),
+    }),
+    z.object({ move: moveSchema }),
+  ),
+  'move.wait': query(
+    'Answers when the move has ended or paused, or when the limit has passed.',
+    z.object({ move: z.string(), limitMs: z.number().int().min(1).max(600_000).default(120_000) }),
+    z.object({ move: moveSchema }),
+  ),
+  'move.continue': command(
+    'Lets a paused move go on.',
+    z.object({ move: z.string() }),
+    z.object({ move: moveSchema }),
+  ),
+  'move.cancel': command(
+    'Takes a move back that has not been committed: the source is thawed where it stood.',
+    z.object({ move: z.string() }),
+    z.object({ move: moveSchema }),
+  ),
+  'proposal.approve': command(
+    'Approves a proposed move; it starts at once.',
+    z.object({ proposal: z.string() }),
+    z.object({ proposal: proposalSchema }),
+  ),
+  'proposal.decline': command(
+    'Declines a proposed move; the service stays.',
+    z.object({ proposal: z.string() }),
+    z.object({ proposal: proposalSchema }),
+  ),
+  'service.policy': command(
+    'Sets who decides when a service is attacked: manual (alarm only), approve (ask), automatic (go ahead).',
+    z.object({ service: hostname, policy: movePolicySchema }),
+    z.object({ service: hostname, policy: movePolicySchema }),
+  ),
+  'drill.start': command(
+    'Starts a bounded attack inside the lab and watches what it does. Refused for any target outside the lab.',
+    z.object({
+      kind: drillKindSchema,
+      to: hostIdentifier.optional().describe('the site that the service shall move to'),
+      autoApprove: z.boolean().default(true),
+    }),
+    z.object({ drill: drillSchema }),
+  ),
+  'drill.wait': query(
+    'Answers when the drill has been judged, aborted or failed, or when the limit has passed.',
+    z.object({ drill: z.string(), limitMs: z.number().int().min(1).max(600_000).default(180_000) }),
+    z.object({ drill: drillSchema }),
+  ),
+  'flood.start': command(
+    'Starts the bounded demo flood: three bots against the primary link of the site where the service lives.',
+    z.object({
+      service: hostname.optional(),
+      seconds: z.number().int().min(1).max(60).default(20),
+      target: z.ipv4().optional().describe('an address inside the lab; anything else is refused'),
+    }),
+    z.object({ flood: z.string() }),
+  ),
+  'emergency.stop': command(
+    'Stops every flood and drill, takes uncommitted moves back, and lets nothing start until released.',
+    nothing,
+    z.object({
+      floodsStopped: z.number().int(),
+      drillsStopped: z.number().int(),
+      movesTakenBack: z.number().int(),
+    }),
+  ),
+  'emergency.release': command('Lifts the emergency stop.', nothing, nothing),
+  'ring.verify': query("Checks Zave's invariant on the live ring.", nothing, z.object({ ring: ringSchema })),
+  'journal.read': query(
+    'Reads journal events, oldest first.',
+    z.object({
+      after: z.number().int().min(0).default(0),
+      limit: z.number().int().min(1).max(1000).default(200),
+    }),
+    z.object({ events: z.array(journalEventSchema), next: z.number().int().nullable() }),
+  ),
+  'journal.verify': query(
+    "Checks the journal's hash chain from the first record to the head.",
+    nothing,
+    z.object({ ok: z.boolean(), checked: z.number().int(), firstBad: z.number().int().nullable() }),
+  ),
+  doctor: query(
+    'Lists every requirement and what to do about it.',
+    nothing,
+    z.object({ requirements: z.array(requirementSchema) }),
+  ),
+  state: stream('The whole state once, then small deltas in order.', nothing, stateMessageSchema),
+  telemetry: stream('Sampled latency and link figures.', nothing, telemetrySchema),
+} as const;
+
+export type Contract = typeof contract;
+type Named<K extends 'command' | 'query' | 'stream'> = {
+  [N in keyof Contract]: Contract[N]['kind'] extends K ? N : never;
+}[keyof Contract];
+
+export type MethodName = {
+  [N in keyof Contract]: Contract[N] extends { kind: 'stream' } ? never : N;
+}[keyof Contract];
+export type StreamName = Named<'stream'>;
+/** What a caller may leave out (defaults) is optional here. */
+export type InputOf<N extends keyof Contract> = z.input<Contract[N]['input']>;
+/** What the handler sees after checking. */
+export type CheckedInputOf<N extends keyof Contract> = z.output<Contract[N]['input']>;
+export type OutputOf<N extends keyof Contract> = z.output<Contract[N]['output']>;
+
+/** What every shell holds: typed calls and streams over whatever carries them. */
+export type ContractClient = Client<Contract>;

@@ -1,0 +1,256 @@
+import { z } from 'zod';
+
+/**
+ * The domain types that every shell and core share. Units stand in the names: `Ms` milliseconds,
+ * `At` milliseconds since the epoch, `Mbit` megabits per second, `Bytes` bytes.
+ */
+
+const at = z.number().describe('milliseconds since the epoch');
+const ms = z.number().nonnegative();
+
+export const errorBodySchema = z.object({
+  code: z.string(),
+  message: z.string(),
+  details: z.record(z.string(), z.unknown()).optional(),
+});
+
+export const hostRoleSchema = z.enum(['site', 'stone', 'overlay', 'client', 'bot', 'admin']);
+export type HostRole = z.infer<typeof hostRoleSchema>;
+
+export const reachSchema = z.enum(['unknown', 'reaching', 'up', 'down']);
+
+export const consoleInfoSchema = z.object({
+  id: z.literal('console'),
+  version: z.string(),
+  labName: z.string().nullable(),
+  phase: z.enum(['starting', 'ready', 'degraded', 'stopping']),
+  phaseText: z.string().describe('one sentence for people about what the control plane is doing'),
+  halted: z.boolean().describe('emergency stop: nothing moves and no drill runs until released'),
+  readOnly: z.boolean(),
+  startedAt: at,
+});
+export type ConsoleInfo = z.infer<typeof consoleInfoSchema>;
+
+export const ispSchema = z.object({ id: z.string(), name: z.string() });
+export type Isp = z.infer<typeof ispSchema>;
+
+export const ringRoleSchema = z.enum(['access-point', 'servlet', 'directory', 'replica']);
+
+export const overlayNodeSchema = z.object({
+  id: z.string(),
+  address: z.string(),
+  reach: reachSchema,
+  ringIdentifier: z.string().nullable().describe('hexadecimal position on the ring'),
+  successors: z.array(z.string()),
+  predecessor: z.string().nullable(),
+  fingers: z.array(z.string()),
+  roles: z.array(ringRoleSchema).describe('what the node is doing for some service right now'),
+  clientLinks: z.number().int(),
+  sessions: z.number().int(),
+});
+export type OverlayNode = z.infer<typeof overlayNodeSchema>;
+
+export const ringSchema = z.object({
+  id: z.literal('ring'),
+  holds: z.boolean().nullable().describe('null until first verified'),
+  culprit: z.string().nullable(),
+  rule: z.string().nullable(),
+  verifiedAt: at.nullable(),
+});
+export type Ring = z.infer<typeof ringSchema>;
+
+export const siteSchema = z.object({
+  id: z.string(),
+  isp: z.string(),
+  reach: reachSchema,
+  primaryAddress: z.string(),
+  primaryCapacityMbit: z.number(),
+  secondaryCapacityMbit: z.number(),
+  primaryInMbit: z.number(),
+  primaryOutMbit: z.number(),
+  secondaryInMbit: z.number(),
+  secondaryOutMbit: z.number(),
+  pods: z.array(z.string()).describe('services that run here'),
+  attacked: z.boolean(),
+});
+export type Site = z.infer<typeof siteSchema>;
+
+export const stoneSchema = z.object({
+  id: z.string(),
+  isp: z.string(),
+  reach: reachSchema,
+  relays: z.number().int().describe('streams it is relaying now'),
+});
+export type Stone = z.infer<typeof stoneSchema>;
+
+export const clientHostSchema = z.object({
+  id: z.string(),
+  role: z.enum(['client', 'bot']),
+  reach: reachSchema,
+  activity: z.string().describe('what it is doing, in words'),
+});
+export type ClientHost = z.infer<typeof clientHostSchema>;
+
+export const movePolicySchema = z.enum(['manual', 'approve', 'automatic']);
+export type MovePolicy = z.infer<typeof movePolicySchema>;
+
+export const serviceSchema = z.object({
+  id: z.string().describe('the hostname'),
+  site: z.string(),
+  homeSite: z.string(),
+  epoch: z.number().int(),
+  state: z.enum(['starting', 'running', 'moving', 'down']),
+  policy: movePolicySchema,
+  staysBehind: z.array(z.string()),
+  sessions: z.number().int().describe('sessions open through the overlay'),
+  directory: z.string().nullable().describe('the directory node'),
+  accessPoint: z.string().nullable(),
+  servlet: z.string().nullable().describe('the servlet of the most recent path'),
+});
+export type Service = z.infer<typeof serviceSchema>;
+
+export const lifelineSchema = z.object({
+  id: z.string(),
+  service: z.string(),
+  fromSite: z.string(),
+  stone: z.string(),
+  toSite: z.string(),
+  state: z.enum(['opening', 'open', 'cut', 'closed']),
+  bytesPerSecond: z.number(),
+  roundTripMs: z.number().nullable(),
+});
+export type Lifeline = z.infer<typeof lifelineSchema>;
+
+export const attackSchema = z.object({
+  id: z.string(),
+  site: z.string(),
+  kind: z.string(),
+  state: z.enum(['active', 'over']),
+  evidence: z.string().describe('the figures behind the alarm, as a sentence'),
+  inboundMbit: z.number(),
+  sources: z.number().int().nullable(),
+  firstEvidenceAt: at,
+  detectedAt: at,
+  reportedAt: at,
+  overAt: at.nullable(),
+});
+export type Attack = z.infer<typeof attackSchema>;
+
+export const proposalSchema = z.object({
+  id: z.string(),
+  service: z.string(),
+  from: z.string(),
+  to: z.string(),
+  reasons: z.array(z.string()),
+  predictedOutageMs: ms,
+  predictedFrom: z.string().describe('what the prediction rests on'),
+  sessions: z.number().int(),
+  staysBehind: z.array(z.string()),
+  undo: z.string(),
+  attack: z.string().nullable(),
+  state: z.enum(['waiting', 'approved', 'declined', 'withdrawn']),
+  decidedBy: z.string().nullable(),
+  createdAt: at,
+  decidedAt: at.nullable(),
+  move: z.string().nullable(),
+});
+export type Proposal = z.infer<typeof proposalSchema>;
+
+export const movePhaseNames = [
+  'prepare',
+  'freeze',
+  'dump',
+  'ship',
+  'verify',
+  'restore',
+  'commit',
+  'announce',
+  'firstAnswer',
+] as const;
+export const movePhaseNameSchema = z.enum(movePhaseNames);
+export type MovePhaseName = z.infer<typeof movePhaseNameSchema>;
+
+export const movePhaseSchema = z.object({
+  phase: movePhaseNameSchema,
+  startedAt: at,
+  endedAt: at.nullable(),
+});
+export type MovePhase = z.infer<typeof movePhaseSchema>;
+
+export const moveSchema = z.object({
+  id: z.string(),
+  service: z.string(),
+  from: z.string(),
+  to: z.string(),
+  stone: z.string(),
+  epoch: z.number().int().describe('the epoch that the service has after the move'),
+  state: z.enum(['running', 'paused', 'committed', 'done', 'rolled-back', 'failed']),
+  requestedBy: z.string(),
+  reason: z.string(),
+  attack: z.string().nullable(),
+  pausedBefore: movePhaseNameSchema.nullable(),
+  phases: z.array(movePhaseSchema),
+  startedAt: at,
+  endedAt: at.nullable(),
+  outageMs: ms.nullable().describe('freeze to the first complete right answer through the overlay'),
+  predictedOutageMs: ms.nullable(),
+  stateBytes: z.number().int().nullable(),
+  wireBytes: z.number().int().nullable(),
+  sessionsCarried: z.number().int().nullable(),
+  sessionsLost: z.number().int().nullable(),
+  error: errorBodySchema.nullable(),
+});
+export type Move = z.infer<typeof moveSchema>;
+
+export const credentialSchema = z.object({
+  id: z.string().describe('serial number, hexadecimal'),
+  name: z.string(),
+  profile: z.string(),
+  services: z.union([z.array(z.string()), z.literal('any')]),
+  notBefore: at,
+  notAfter: at,
+  revokedAt: at.nullable(),
+  reason: z.string().nullable(),
+  fingerprint256: z.string(),
+});
+export type Credential = z.infer<typeof credentialSchema>;
+
+export const drillKindSchema = z.enum(['udp-flood', 'quiet-minute', 'honest-surge']);
+export type DrillKind = z.infer<typeof drillKindSchema>;
+
+export const drillSchema = z.object({
+  id: z.string(),
+  kind: z.string(),
+  state: z.enum(['preparing', 'quiet', 'attack', 'tail', 'judged', 'aborted', 'failed']),
+  site: z.string(),
+  startedAt: at,
+  floodStartedAt: at.nullable(),
+  floodEndsAt: at.nullable(),
+  endedAt: at.nullable(),
+  verdict: z.boolean().nullable(),
+  report: z.record(z.string(), z.unknown()).nullable(),
+  error: errorBodySchema.nullable(),
+});
+export type Drill = z.infer<typeof drillSchema>;
+
+export const floodSchema = z.object({
+  id: z.string(),
+  site: z.string(),
+  bots: z.array(z.string()),
+  offeredMbit: z.number(),
+  startedAt: at,
+  endsAt: at,
+  state: z.enum(['running', 'over']),
+});
+export type Flood = z.infer<typeof floodSchema>;
+
+export const eventToneSchema = z.enum(['plain', 'good', 'attack', 'decision', 'lifeline', 'muted']);
+export const journalEventSchema = z.object({
+  id: z.string().describe('the journal sequence number, as text'),
+  at,
+  type: z.string(),
+  tone: eventToneSchema,
+  text: z.string().describe('the event as a sentence'),
+  subject: z.string().nullable(),
+});
+export type JournalEvent = z.infer<typeof journalEventSchema>;

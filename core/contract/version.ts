@@ -1,0 +1,2 @@
+/** The version of the product, as package.json says it. */
+export const version = '0.1.0';

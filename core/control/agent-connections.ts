@@ -1,0 +1,133 @@
+import type { AgentContract, AgentEvent } from '../contract/agent-contract.ts';
+import { type Client, createClient } from '../contract/channel.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import { shellQuote } from '../fleet/host-connection.ts';
+import { MoveError, toMoveError } from '../runtime/errors.ts';
+import { jsonLinesPort } from '../runtime/message-ports/json-lines-port.ts';
+
+const agentSocket = '/run/move/agent.sock';
+const agentStart =
+  'mkdir -p /run/move /var/lib/move && setsid -f /opt/move/bin/node --enable-source-maps /opt/move/dist/agent.mjs serve ' +
+  '</dev/null >>/var/lib/move/agent.log 2>&1';
+const startDeadlineMs = 15_000;
+const retryFromMs = 200;
+const retryToMs = 3_000;
+
+/**
+ * A kept connection to the agent of every host: starts an agent where none answers, listens to its
+ * events, and dials again for as long as it is wanted. The agent itself lives on without it.
+ */
+export class AgentConnections {
+  readonly #fleet: Fleet;
+  readonly #log: (line: string) => void;
+  readonly #clients = new Map<string, Promise<Client<AgentContract>>>();
+  readonly #wanted = new Set<string>();
+  readonly #timers = new Map<string, NodeJS.Timeout>();
+  readonly #delays = new Map<string, number>();
+  #onUp: (host: string, client: Client<AgentContract>) => Promise<void> = async () => undefined;
+  #onDown: (host: string) => void = () => undefined;
+  #onEvent: (host: string, event: AgentEvent) => void = () => undefined;
+  #closed = false;
+
+  constructor(fleet: Fleet, log: (line: string) => void) {
+    this.#fleet = fleet;
+    this.#log = log;
+  }
+
+  /** Sets what happens when an agent answers (before anyone else gets it), goes away, or tells something. */
+  on(listeners: {
+    up: (host: string, client: Client<AgentContract>) => Promise<void>;
+    down: (host: string) => void;
+    event: (host: string, event: AgentEvent) => void;
+  }): void {
+    this.#onUp = listeners.up;
+    this.#onDown = listeners.down;
+    this.#onEvent = listeners.event;
+  }
+
+  /** Keeps a connection to these hosts from now on. */
+  keep(hosts: readonly string[]): void {
+    for (const host of hosts) {
+      this.#wanted.add(host);
+      void this.agent(host).catch(() => undefined);
+    }
+  }
+
+  /** The client of a host's agent. @throws MoveError `AGENT_UNREACHABLE`. */
+  agent(host: string): Promise<Client<AgentContract>> {
+    const existing = this.#clients.get(host);
+    if (existing) return existing;
+    clearTimeout(this.#timers.get(host));
+    const dialling = this.#dial(host);
+    this.#clients.set(host, dialling);
+    dialling.then(
+      (client) => {
+        this.#delays.delete(host);
+        void client.closed.then(() => this.#lost(host, dialling));
+      },
+      (thrown) => {
+        this.#log(`agent on ${host}: ${toMoveError(thrown).message}`);
+        this.#lost(host, dialling);
+      },
+    );
+    return dialling;
+  }
+
+  /** Ends all connections; the agents go on. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const timer of this.#timers.values()) clearTimeout(timer);
+    const open = [...this.#clients.values()];
+    this.#clients.clear();
+    for (const dialling of open) (await dialling.catch(() => undefined))?.close();
+  }
+
+  #lost(host: string, dialling: Promise<Client<AgentContract>>): void {
+    if (this.#clients.get(host) !== dialling) return;
+    this.#clients.delete(host);
+    if (this.#closed) return;
+    this.#onDown(host);
+    if (!this.#wanted.has(host)) return;
+    const delay = this.#delays.get(host) ?? retryFromMs;
+    this.#delays.set(host, Math.min(delay * 2, retryToMs));
+    this.#timers.set(
+      host,
+      setTimeout(() => void this.agent(host).catch(() => undefined), delay),
+    );
+  }
+
+  async #dial(host: string): Promise<Client<AgentContract>> {
+    try {
+      const connection = await this.#fleet.connection(host);
+      const open = async () =>
+        createClient<AgentContract>(jsonLinesPort(await connection.forwardSocket(agentSocket)));
+      let client: Client<AgentContract>;
+      try {
+        client = await open();
+      } catch (thrown) {
+        if (toMoveError(thrown).code !== 'CHANNEL_REFUSED') throw thrown;
+        await connection.run(
+          `${agentStart}; for i in $(seq 300); do [ -S ${shellQuote(agentSocket)} ] && exit 0; sleep 0.05; done; exit 1`,
+          {
+            deadlineMs: startDeadlineMs,
+          },
+        );
+        client = await open();
+      }
+      await this.#onUp(host, client);
+      client.listen('events', {}, (event) => this.#onEvent(host, event));
+      return client;
+    } catch (thrown) {
+      const error = toMoveError(thrown);
+      throw new MoveError(
+        'AGENT_UNREACHABLE',
+        `The agent on ${host} cannot be reached: ${error.message}`,
+        {
+          host,
+          code: error.code,
+        },
+        thrown,
+      );
+    }
+  }
+}

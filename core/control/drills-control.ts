@@ -1,0 +1,297 @@
+import { randomUUID } from 'node:crypto';
+import type { Drill, DrillKind, Move } from '../contract/domain.ts';
+import { planDrill } from '../drills/drill-plan.ts';
+import type { DrillEvent, DrillPorts } from '../drills/drill-ports.ts';
+import { runDrill } from '../drills/drill-runner.ts';
+import type { DrillMove } from '../drills/judge-drill.ts';
+import { MoveError, toMoveError } from '../runtime/errors.ts';
+import type { AttackResponse } from './attack-response.ts';
+import { type ControlContext, requireNotHalted, serviceOf } from './control-context.ts';
+import { publicAddress } from './host-plan.ts';
+import { startRemoteLoad } from './remote-load.ts';
+import { type Seat, seatOf } from './seats.ts';
+
+const finished = new Set<Drill['state']>(['judged', 'aborted', 'failed']);
+const drillPaceMs = 10;
+const drillsKept = 100;
+
+/** Runs drills: the judged attacks inside the lab. One at a time. */
+export class Drills {
+  readonly #context: ControlContext;
+  readonly #response: AttackResponse;
+  readonly #seats: () => readonly Seat[];
+  #running: { id: string; abort: AbortController; done: Promise<void> } | null = null;
+
+  constructor(context: ControlContext, response: AttackResponse, seats: () => readonly Seat[]) {
+    this.#context = context;
+    this.#response = response;
+    this.#seats = seats;
+  }
+
+  /**
+   * Starts a drill against the site where the service lives.
+   * @throws MoveError `DRILL_RUNNING`, `HALTED`, `SEAT_MISSING`, `SITE_UNKNOWN`.
+   */
+  start(order: { kind: DrillKind; to?: string | undefined; autoApprove: boolean }): Drill {
+    const { store, clock, manifest } = this.#context;
+    requireNotHalted(this.#context);
+    if (this.#running)
+      throw new MoveError('DRILL_RUNNING', 'A drill runs already. Wait for its end or stop everything.');
+    const name = Object.keys(store.state.services)[0] ?? '';
+    const { state } = serviceOf(this.#context, name);
+    if (state.state !== 'running')
+      throw new MoveError('SERVICE_BUSY', `${name} is ${state.state} just now. Wait until it runs.`);
+    if (state.site !== state.homeSite)
+      throw new MoveError(
+        'SERVICE_AWAY',
+        `${name} is at ${state.site}. A drill begins at home, where people reach it directly too. Move it back to ${state.homeSite} first.`,
+      );
+    if (order.to !== undefined && (!store.state.sites[order.to] || order.to === state.site))
+      throw new MoveError('SITE_UNKNOWN', `${order.to} is no other hosting site of this lab.`);
+    for (const path of ['overlay', 'direct'] as const) seatOf(this.#seats(), path);
+    const role = order.kind === 'udp-flood' ? 'bot' : 'client';
+    const plan = planDrill({
+      kind: order.kind,
+      service: name,
+      site: state.site,
+      senders: Object.values(manifest.hosts)
+        .filter((host) => host.role === role)
+        .map((host) => host.name),
+    });
+    const drill: Drill = {
+      id: randomUUID(),
+      kind: order.kind,
+      state: 'preparing',
+      site: state.site,
+      startedAt: clock.now(),
+      floodStartedAt: null,
+      floodEndsAt: null,
+      endedAt: null,
+      verdict: null,
+      report: null,
+      error: null,
+    };
+    this.#record(drill, 'drill.started', `Drill ${order.kind} against ${state.site}.`, 'intent');
+    const abort = new AbortController();
+    const undo = this.#arrange(name, order, state.policy);
+    const done = runDrill(
+      plan,
+      this.#ports(drill, plan.mbitEach, plan.connectionsEach, plan.loadMs),
+      abort.signal,
+    )
+      .catch((thrown) => {
+        const now = this.#drill(drill.id);
+        this.#record(
+          {
+            ...now,
+            state: finished.has(now.state) ? now.state : 'failed',
+            endedAt: clock.now(),
+            error: toMoveError(thrown).toBody(),
+          },
+          'drill.stopped',
+          `The drill was stopped: ${toMoveError(thrown).message}`,
+        );
+      })
+      .then(() => {
+        for (const restore of undo) restore();
+        this.#running = null;
+      });
+    this.#running = { id: drill.id, abort, done };
+    return drill;
+  }
+
+  /** Answers when the drill is over, or when the limit has passed. */
+  async wait(id: string, limitMs: number, signal: AbortSignal): Promise<Drill> {
+    const until = this.#context.clock.monotonic() + limitMs;
+    while (!finished.has(this.#drill(id).state) && this.#context.clock.monotonic() < until && !signal.aborted)
+      await Promise.race([
+        this.#running?.id === id ? this.#running.done : undefined,
+        new Promise((resolve) => setTimeout(resolve, 200)),
+      ]);
+    if (this.#running?.id === id && finished.has(this.#drill(id).state)) await this.#running.done;
+    return this.#drill(id);
+  }
+
+  /** Stops the running drill; returns how many there were. */
+  async stopAll(reason: string): Promise<number> {
+    if (!this.#running) return 0;
+    this.#running.abort.abort(reason);
+    await this.#running.done;
+    return 1;
+  }
+
+  /** The policy and the wished target for the time of the drill. The site's detector is told nothing. */
+  #arrange(
+    service: string,
+    order: { kind: DrillKind; to?: string | undefined; autoApprove: boolean },
+    before: 'manual' | 'approve' | 'automatic',
+  ): (() => void)[] {
+    const undo: (() => void)[] = [];
+    if (order.kind !== 'udp-flood') return undo;
+    if (order.to !== undefined) undo.push(this.#response.wish(service, order.to));
+    if (order.autoApprove && before !== 'automatic') {
+      const set = (policy: typeof before) =>
+        this.#context.store.change([{ op: 'patch', collection: 'services', id: service, value: { policy } }]);
+      set('automatic');
+      undo.push(() => set(before));
+    }
+    return undo;
+  }
+
+  #ports(drill: Drill, mbitEach: number, connectionsEach: number, loadMs: number): DrillPorts {
+    const { clock, store, fleet, manifest } = this.#context;
+    const service = Object.keys(store.state.services)[0] ?? '';
+    const host = manifest.hosts[drill.site];
+    const address = host ? publicAddress(host) : '';
+    const seconds = loadMs / 1000;
+    return {
+      clock,
+      startProbe: async (way, onSample) => {
+        const seat = seatOf(this.#seats(), way);
+        const slower = seat.pace(drillPaceMs);
+        const silent = seat.onSample(onSample);
+        return {
+          stop: async () => {
+            slower();
+            // What was asked during the drill has its own limit; its answers still count.
+            const until = clock.monotonic() + 6_000;
+            while (seat.waiting > 2 && clock.monotonic() < until)
+              await new Promise((resolve) => setTimeout(resolve, 50));
+            silent();
+          },
+        };
+      },
+      startLoad: (sender) =>
+        drill.kind === 'udp-flood'
+          ? startRemoteLoad(fleet, sender, 'flood', {
+              purpose: 'udp-flood',
+              address,
+              port: 80,
+              seconds,
+              mbit: mbitEach,
+            })
+          : startRemoteLoad(fleet, sender, 'surge', {
+              request: { purpose: 'honest-surge', address, port: 80, seconds, connections: connectionsEach },
+              shape: { path: '/catalogue.bin', hostname: service, uploadBytes: 0 },
+            }),
+      watchAlarms: (onAlarm) => {
+        const seen = new Set(Object.keys(store.state.attacks));
+        return store.listen((message) => {
+          if (message.kind !== 'delta') return;
+          for (const attack of Object.values(store.state.attacks)) {
+            if (seen.has(attack.id) || attack.site !== drill.site) continue;
+            seen.add(attack.id);
+            onAlarm(attack.detectedAt);
+          }
+        });
+      },
+      awaitMove: (since, signal) =>
+        new Promise((resolve, reject) => {
+          const look = () => {
+            const move = Object.values(store.state.moves).find(
+              (candidate) =>
+                candidate.service === service && candidate.startedAt >= since && isOver(candidate),
+            );
+            if (!move) return;
+            stop();
+            const proposal = Object.values(store.state.proposals).find(
+              (candidate) => candidate.move === move.id,
+            );
+            resolve({ decidedAt: proposal?.decidedAt ?? move.startedAt, move: asDrillMove(move) });
+          };
+          let stop: () => void = () => undefined;
+          stop = store.listen(() => queueMicrotask(look));
+          signal.addEventListener(
+            'abort',
+            () => {
+              stop();
+              reject(signal.reason);
+            },
+            { once: true },
+          );
+        }),
+      tell: (event) => this.#tell(drill.id, event),
+    };
+  }
+
+  #tell(id: string, event: DrillEvent): void {
+    const drill = this.#drill(id);
+    if (event.type === 'state')
+      this.#context.store.change([{ op: 'patch', collection: 'drills', id, value: { state: event.state } }]);
+    else if (event.type === 'flood-started')
+      this.#record(
+        { ...drill, floodStartedAt: event.at, floodEndsAt: event.endsAt },
+        'drill.load',
+        `Drill: ${event.senders.join(', ')} begin to send.`,
+        'observation',
+        'attack',
+      );
+    else if (event.type === 'judged')
+      this.#record(
+        {
+          ...drill,
+          state: 'judged',
+          endedAt: event.at,
+          verdict: event.report.verdict,
+          report: { ...event.report },
+        },
+        'drill.judged',
+        event.report.verdict
+          ? 'The drill held: its hypothesis is true.'
+          : 'The drill did not hold: see its report.',
+        'observation',
+        event.report.verdict ? 'good' : 'attack',
+      );
+    else
+      this.#record(
+        { ...drill, endedAt: event.at, error: { code: event.code, message: event.message } },
+        'drill.stopped',
+        `The drill was stopped: ${event.message}`,
+      );
+  }
+
+  #record(
+    drill: Drill,
+    type: string,
+    text: string,
+    kind: 'intent' | 'observation' = 'observation',
+    tone: 'decision' | 'good' | 'attack' = 'decision',
+  ): void {
+    const old = Object.values(this.#context.store.state.drills)
+      .sort((a, b) => a.startedAt - b.startedAt)
+      .slice(0, Math.max(0, Object.keys(this.#context.store.state.drills).length - drillsKept));
+    this.#context.recorder.record({
+      kind,
+      type,
+      tone,
+      text,
+      subject: drill.site,
+      changes: [
+        { op: 'upsert', collection: 'drills', id: drill.id, value: drill },
+        ...old.map(({ id }) => ({ op: 'remove', collection: 'drills', id }) as const),
+      ],
+    });
+  }
+
+  #drill(id: string): Drill {
+    const drill = this.#context.store.state.drills[id];
+    if (!drill) throw new MoveError('DRILL_UNKNOWN', `There is no drill ${id}.`, { drill: id });
+    return drill;
+  }
+}
+
+function isOver(move: Move): boolean {
+  return move.state === 'done' || move.state === 'rolled-back' || move.state === 'failed';
+}
+
+function asDrillMove(move: Move): DrillMove {
+  return {
+    id: move.id,
+    from: move.from,
+    to: move.to,
+    state: move.state === 'done' || move.state === 'rolled-back' ? move.state : 'failed',
+    phases: move.phases,
+    stateBytes: move.stateBytes,
+    wireBytes: move.wireBytes,
+  };
+}

@@ -1,0 +1,127 @@
+import { createHash, X509Certificate } from 'node:crypto';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { AgentContract } from '../contract/agent-contract.ts';
+import type { Client } from '../contract/channel.ts';
+import type { Authority } from '../credentials/authority.ts';
+import type { LabHost, LabManifest } from '../lab/manifest.ts';
+import { ringIdentifier } from '../ring/identifier.ts';
+import { DurableFile } from '../runtime/durable-file.ts';
+import { publicAddress, rolesOf } from './host-plan.ts';
+
+const enrolmentsSchema = z.object({
+  labId: z.string(),
+  hosts: z.record(z.string(), z.object({ request: z.string(), certificatePem: z.string() })),
+});
+type Enrolments = z.infer<typeof enrolmentsSchema>;
+
+/**
+ * Gives every agent its certificate and its configuration. A host that asks again with the same key gets
+ * the certificate it has; overlay nodes are configured once all of them have one, because the ring starts
+ * with all its first members (Zave: successor-list length + 1 at least).
+ */
+export class Enrolment {
+  readonly #authority: Authority;
+  readonly #manifest: LabManifest;
+  readonly #file: DurableFile<Enrolments>;
+  readonly #revoked: () => string[];
+  readonly #certificates = new Map<string, { request: string; certificatePem: string }>();
+  readonly #ringReady: Promise<void>;
+  #resolveRing: () => void = () => undefined;
+  #saving: Promise<void> = Promise.resolve();
+
+  constructor(options: {
+    authority: Authority;
+    manifest: LabManifest;
+    directory: string;
+    revoked: () => string[];
+  }) {
+    this.#authority = options.authority;
+    this.#manifest = options.manifest;
+    this.#revoked = options.revoked;
+    this.#file = new DurableFile(join(options.directory, 'enrolments.json'), enrolmentsSchema);
+    this.#ringReady = new Promise((resolve) => {
+      this.#resolveRing = resolve;
+    });
+  }
+
+  /** Takes up what was enrolled before a restart, unless the lab is another one. */
+  async restore(): Promise<void> {
+    const known = await this.#file.read({ labId: this.#manifest.labId, hosts: {} });
+    if (known.labId !== this.#manifest.labId) return;
+    for (const [host, enrolled] of Object.entries(known.hosts)) this.#certificates.set(host, enrolled);
+  }
+
+  /** Certifies and configures the agent of a host; resolves when it does what it is there for. */
+  async enrol(host: LabHost, client: Client<AgentContract>): Promise<void> {
+    const { requestPem } = await client.call('agent.request', { name: host.name }, { deadlineMs: 10_000 });
+    const request = createHash('sha256').update(requestPem).digest('hex');
+    let enrolled = this.#certificates.get(host.name);
+    if (enrolled?.request !== request) {
+      const issued = await this.#authority.issue({
+        profile: host.role,
+        name: host.name,
+        addresses: [...new Set(Object.values(host.addresses))],
+        ...(host.role === 'site'
+          ? { services: this.#manifest.services.map((service) => service.hostname) }
+          : {}),
+        key: { requestPem },
+      });
+      enrolled = { request, certificatePem: issued.certificatePem };
+      this.#certificates.set(host.name, enrolled);
+      this.#saving = this.#saving.then(() =>
+        this.#file.write({ labId: this.#manifest.labId, hosts: Object.fromEntries(this.#certificates) }),
+      );
+      await this.#saving;
+    }
+    if (host.role === 'overlay') {
+      if (this.#allOverlayEnrolled()) this.#resolveRing();
+      await this.#ringReady;
+    }
+    await client.call(
+      'agent.configure',
+      {
+        host: host.name,
+        certificatePem: enrolled.certificatePem,
+        trustPem: this.#authority.certificatePem,
+        roles: rolesOf(host, this.#manifest, this.identifiers()),
+        revoked: this.#revoked(),
+      },
+      { deadlineMs: 20_000 },
+    );
+  }
+
+  /** The ring identifiers of the overlay nodes that have a certificate. */
+  identifiers(): Map<string, string> {
+    const identifiers = new Map<string, string>();
+    for (const host of Object.values(this.#manifest.hosts)) {
+      const enrolled = this.#certificates.get(host.name);
+      if (host.role !== 'overlay' || !enrolled) continue;
+      const certificate = new X509Certificate(enrolled.certificatePem);
+      identifiers.set(host.name, ringIdentifierOf(certificate));
+    }
+    return identifiers;
+  }
+
+  /** The node that a public address belongs to; the address when it is nobody's. */
+  nameOf(address: string): string {
+    const host = Object.values(this.#manifest.hosts).find(
+      (known) => publicAddress(known) === address.split(':')[0],
+    );
+    return host?.name ?? address;
+  }
+
+  #allOverlayEnrolled(): boolean {
+    return Object.values(this.#manifest.hosts)
+      .filter((host) => host.role === 'overlay')
+      .every((host) => this.#certificates.has(host.name));
+  }
+}
+
+/** A node's place on the ring: the hash of its key with the serial that the authority chose (DESIGN.md, Identity). */
+export function ringIdentifierOf(certificate: X509Certificate): string {
+  return ringIdentifier(
+    certificate.publicKey.export({ type: 'spki', format: 'der' }),
+    certificate.serialNumber,
+  );
+}

@@ -1,0 +1,91 @@
+import type { AgentConfiguration, Endpoint } from '../contract/agent-contract.ts';
+import type { FleetHost, FleetInventory } from '../fleet/inventory.ts';
+import type { LabHost, LabManifest } from '../lab/manifest.ts';
+import { MoveError } from '../runtime/errors.ts';
+
+/** The port on which overlay nodes, sites and stones take links. */
+export const linkPort = 7400;
+
+/** The address by which the world reaches a host. */
+export function publicAddress(host: LabHost): string {
+  const address = host.addresses.primary ?? host.addresses.global;
+  if (!address) throw new MoveError('MANIFEST_INVALID', `The host ${host.name} has no public address.`);
+  return address;
+}
+
+/** Where a host takes links from outside its ISP. */
+export function endpointOf(host: LabHost): Endpoint {
+  return { name: host.name, address: publicAddress(host), port: linkPort };
+}
+
+/** Where a stone takes links from inside its ISP. */
+function stoneEndpoint(host: LabHost): Endpoint {
+  const address = host.addresses.internal ?? host.addresses.secondary;
+  if (!address)
+    throw new MoveError('MANIFEST_INVALID', `The stepping stone ${host.name} has no address inside its ISP.`);
+  return { name: host.name, address, port: linkPort };
+}
+
+/**
+ * The inventory by which SSH reaches every host of a lab: from the admin host to whatever has a public
+ * address, to stones by the sockets they dialled out to, to sites through their stone.
+ */
+export function inventoryOf(manifest: LabManifest, hostKeySha256: string): FleetInventory {
+  const reach = (host: LabHost): FleetHost['reach'] => {
+    if (host.role === 'admin') return { kind: 'entry' };
+    if (host.role === 'stone')
+      return { kind: 'dialled-out', from: 'admin', socket: `/run/move/stones/${host.name}.sock` };
+    return { kind: 'tcp', from: host.viaStone ?? 'admin', address: host.ssh.address, port: host.ssh.port };
+  };
+  return {
+    entry: { socketPath: manifest.bridgeSocket },
+    user: manifest.sshUser,
+    keyPath: manifest.sshKeyPath,
+    hostKeys: { '*': hostKeySha256 },
+    hosts: Object.fromEntries(
+      Object.values(manifest.hosts).map((host) => [
+        host.name,
+        { name: host.name, role: host.role, ...(host.isp ? { isp: host.isp } : {}), reach: reach(host) },
+      ]),
+    ),
+  };
+}
+
+/** The roles that a host's agent shall have, from where it stands in the network. */
+export function rolesOf(
+  host: LabHost,
+  manifest: LabManifest,
+  identifiers: ReadonlyMap<string, string>,
+): AgentConfiguration['roles'] {
+  const hosts = Object.values(manifest.hosts);
+  const overlay = hosts.filter((other) => other.role === 'overlay').map(endpointOf);
+  if (host.role === 'overlay')
+    return {
+      overlay: {
+        listen: endpointOf(host),
+        peers: overlay.map((peer) => ({ ...peer, identifier: identifiers.get(peer.name) ?? '' })),
+      },
+    };
+  if (host.role === 'stone')
+    return {
+      stone: {
+        isp: host.isp ?? '',
+        listen: stoneEndpoint(host),
+        allowed: [...overlay, ...hosts.filter((other) => other.role === 'site').map(endpointOf)],
+      },
+    };
+  const stone = host.viaStone ? manifest.hosts[host.viaStone] : undefined;
+  if (host.role !== 'site' || !stone)
+    throw new MoveError('MANIFEST_INVALID', `The host ${host.name} has no stepping stone.`);
+  return {
+    site: {
+      isp: host.isp ?? '',
+      listen: endpointOf(host),
+      primaryInterface: host.interfaces.primary ?? 'primary',
+      secondaryInterface: host.interfaces.secondary ?? 'secondary',
+      primaryCapacityMbit: host.rateMbit.primary ?? 0,
+      stone: stoneEndpoint(stone),
+      overlay,
+    },
+  };
+}

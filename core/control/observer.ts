@@ -1,0 +1,315 @@
+import type { OverlayStatus } from '../contract/agent-contract.ts';
+import type { Lifeline, OverlayNode } from '../contract/domain.ts';
+import type { Change } from '../contract/state.ts';
+import type { Telemetry } from '../contract/telemetry.ts';
+import { Histogram } from '../measure/histogram.ts';
+import { endOf, type ProbeSample } from '../measure/probe-sample.ts';
+import { checkRingInvariant, type MemberState } from '../ring/invariant.ts';
+import type { ControlContext } from './control-context.ts';
+import type { Enrolment } from './enrolment.ts';
+import type { Seat } from './seats.ts';
+
+const lookEveryMs = 1_000;
+const telemetryEveryMs = 500;
+const callDeadlineMs = 2_000;
+/** Zave's invariant must fail this many looks in a row before it is said: neighbours are read one after the other. */
+const failuresBeforeSaid = 3;
+
+/**
+ * Looks at what lives (ring, sessions, lifelines) and keeps the state in step with it; gathers telemetry.
+ * It observes and never steers.
+ */
+export class Observer {
+  readonly #context: ControlContext;
+  readonly #enrolment: Enrolment;
+  readonly #seats: () => readonly Seat[];
+  readonly #telemetryListeners = new Set<(telemetry: Telemetry) => void>();
+  readonly #samples = new Map<Seat, ProbeSample[]>();
+  readonly #links = new Map<string, Telemetry['links'][number]>();
+  readonly #lifelineBytes = new Map<string, { bytes: number; at: number }>();
+  #timers: NodeJS.Timeout[] = [];
+  #looking = false;
+  #ringFailures = 0;
+
+  constructor(context: ControlContext, enrolment: Enrolment, seats: () => readonly Seat[]) {
+    this.#context = context;
+    this.#enrolment = enrolment;
+    this.#seats = seats;
+  }
+
+  start(): void {
+    this.#timers = [
+      setInterval(() => void this.#look(), lookEveryMs),
+      setInterval(() => this.#emitTelemetry(), telemetryEveryMs),
+    ];
+  }
+
+  stop(): void {
+    for (const timer of this.#timers) clearInterval(timer);
+  }
+
+  /** Watches what a seat sees. */
+  watch(seat: Seat): void {
+    const samples: ProbeSample[] = [];
+    this.#samples.set(seat, samples);
+    seat.onSample((sample) => samples.push(sample));
+  }
+
+  listen(listener: (telemetry: Telemetry) => void): () => void {
+    this.#telemetryListeners.add(listener);
+    return () => this.#telemetryListeners.delete(listener);
+  }
+
+  /** Takes the link rates that a site tells. */
+  links(
+    host: string,
+    links: readonly { link: 'primary' | 'secondary'; inMbit: number; outMbit: number }[],
+  ): void {
+    for (const link of links) this.#links.set(`${host}/${link.link}`, { host, ...link });
+    const rate = (name: 'primary' | 'secondary') => links.find((link) => link.link === name);
+    const primary = rate('primary');
+    const secondary = rate('secondary');
+    this.#patch('sites', host, {
+      ...(primary ? { primaryInMbit: round(primary.inMbit), primaryOutMbit: round(primary.outMbit) } : {}),
+      ...(secondary
+        ? { secondaryInMbit: round(secondary.inMbit), secondaryOutMbit: round(secondary.outMbit) }
+        : {}),
+    });
+  }
+
+  /** Asks every overlay node for its ring state and checks Zave's invariant over all of them. */
+  async verifyRing(): Promise<{ holds: boolean; culprit: string | null; rule: string | null }> {
+    const states = await this.#overlayStates();
+    const members = [...states.values()].map((status) => status.ring as MemberState);
+    const check = checkRingInvariant(members);
+    const violation = check.violations[0];
+    const result = {
+      holds: check.holds,
+      culprit: violation ? this.#nameByIdentifier(violation.culprit) : null,
+      rule: violation ? `${violation.rule}: ${violation.detail}` : null,
+    };
+    this.#showRing(result);
+    return result;
+  }
+
+  async #look(): Promise<void> {
+    if (this.#looking) return;
+    this.#looking = true;
+    try {
+      await Promise.all([this.#lookAtOverlay(), this.#lookAtSites()]);
+    } finally {
+      this.#looking = false;
+    }
+  }
+
+  async #overlayStates(): Promise<Map<string, OverlayStatus>> {
+    const states = new Map<string, OverlayStatus>();
+    await Promise.all(
+      Object.keys(this.#context.store.state.nodes).map(async (node) => {
+        if (this.#context.store.state.nodes[node]?.reach !== 'up') return;
+        try {
+          const agent = await this.#context.agent(node);
+          states.set(node, await agent.call('overlay.status', {}, { deadlineMs: callDeadlineMs }));
+        } catch {
+          // Shown as unreachable by the connection itself.
+        }
+      }),
+    );
+    return states;
+  }
+
+  async #lookAtOverlay(): Promise<void> {
+    const states = await this.#overlayStates();
+    const changes: Change[] = [];
+    for (const [node, status] of states) {
+      const name = (identifier: string) => this.#nameByIdentifier(identifier);
+      const roles: OverlayNode['roles'] = [];
+      if (Object.values(status.sessions).some((count) => count > 0)) roles.push('access-point');
+      if ([...states.values()].some((other) => Object.values(other.servlets).includes(node)))
+        roles.push('servlet');
+      if (status.records.some((record) => record.owner)) roles.push('directory');
+      else if (status.records.length > 0) roles.push('replica');
+      this.#patchInto(changes, 'nodes', node, {
+        ringIdentifier: status.ringIdentifier,
+        successors: status.successors.map(name),
+        predecessor: status.predecessor ? name(status.predecessor) : null,
+        fingers: [...new Set(status.fingers.map(name))],
+        roles,
+        clientLinks: status.clientLinks,
+        sessions: Object.values(status.sessions).reduce((sum, count) => sum + count, 0),
+      });
+    }
+    for (const service of Object.keys(this.#context.store.state.services)) {
+      const entry = [...states].find(([, status]) => (status.sessions[service] ?? 0) > 0);
+      const seat = this.#seats().find(
+        (candidate) => candidate.path === 'overlay' && candidate.service === service,
+      );
+      const accessPoint = seat?.accessPoint ? this.#enrolment.nameOf(seat.accessPoint) : (entry?.[0] ?? null);
+      const servlet = (accessPoint && states.get(accessPoint)?.servlets[service]) || null;
+      this.#patchInto(changes, 'services', service, {
+        sessions: [...states.values()].reduce((sum, status) => sum + (status.sessions[service] ?? 0), 0),
+        directory:
+          [...states].find(([, status]) =>
+            status.records.some((record) => record.owner && record.service === service),
+          )?.[0] ?? null,
+        accessPoint,
+        servlet,
+      });
+    }
+    this.#context.store.change(changes);
+    const complete = states.size === Object.keys(this.#context.store.state.nodes).length;
+    if (states.size === 0) return;
+    const check = checkRingInvariant([...states.values()].map((status) => status.ring as MemberState));
+    this.#ringFailures = check.holds || !complete ? 0 : this.#ringFailures + 1;
+    const violation = check.violations[0];
+    if (check.holds || this.#ringFailures >= failuresBeforeSaid)
+      this.#showRing({
+        holds: check.holds,
+        culprit: violation ? this.#nameByIdentifier(violation.culprit) : null,
+        rule: violation ? `${violation.rule}: ${violation.detail}` : null,
+      });
+  }
+
+  async #lookAtSites(): Promise<void> {
+    const changes: Change[] = [];
+    const seen = new Set<string>();
+    await Promise.all(
+      Object.values(this.#context.store.state.sites).map(async (site) => {
+        if (site.reach !== 'up') return;
+        try {
+          const agent = await this.#context.agent(site.id);
+          const status = await agent.call('site.status', {}, { deadlineMs: callDeadlineMs });
+          this.#patchInto(changes, 'sites', site.id, { pods: status.pods.map((pod) => pod.service) });
+          for (const lifeline of status.lifelines) {
+            if (lifeline.side !== 'storage') continue;
+            const service = this.#context.store.state.services[lifeline.service];
+            if (!service || service.site === site.id) continue;
+            seen.add(lifeline.service);
+            this.#lifeline(changes, {
+              id: lifeline.service,
+              service: lifeline.service,
+              fromSite: site.id,
+              stone: this.#context.manifest.hosts[site.id]?.viaStone ?? '',
+              toSite: service.site,
+              state: lifeline.state,
+              bytesPerSecond: this.#rate(lifeline.service, lifeline.bytes),
+              roundTripMs: lifeline.roundTripMs === null ? null : round(lifeline.roundTripMs),
+            });
+          }
+        } catch {
+          // Shown as unreachable by the connection itself.
+        }
+      }),
+    );
+    for (const id of Object.keys(this.#context.store.state.lifelines)) {
+      const lifeline = this.#context.store.state.lifelines[id];
+      const service = lifeline && this.#context.store.state.services[lifeline.service];
+      if (
+        !seen.has(id) &&
+        (!service || service.site === lifeline.fromSite || service.site === service.homeSite)
+      )
+        changes.push({ op: 'remove', collection: 'lifelines', id });
+      else if (!seen.has(id)) this.#patchInto(changes, 'lifelines', id, { state: 'cut', bytesPerSecond: 0 });
+    }
+    this.#context.store.change(changes);
+  }
+
+  #lifeline(changes: Change[], lifeline: Lifeline): void {
+    if (this.#context.store.state.lifelines[lifeline.id])
+      this.#patchInto(changes, 'lifelines', lifeline.id, lifeline);
+    else changes.push({ op: 'upsert', collection: 'lifelines', id: lifeline.id, value: lifeline });
+  }
+
+  #rate(id: string, bytes: number): number {
+    const now = this.#context.clock.monotonic();
+    const before = this.#lifelineBytes.get(id);
+    this.#lifelineBytes.set(id, { bytes, at: now });
+    return before && now > before.at
+      ? Math.max(0, Math.round(((bytes - before.bytes) / (now - before.at)) * 1000))
+      : 0;
+  }
+
+  #showRing(result: { holds: boolean; culprit: string | null; rule: string | null }): void {
+    const before = this.#context.store.state.ring.ring;
+    const value = { id: 'ring' as const, ...result, verifiedAt: this.#context.clock.now() };
+    this.#context.store.change([{ op: 'upsert', collection: 'ring', id: 'ring', value }]);
+    if (before?.holds === result.holds || (before?.holds === undefined && result.holds)) return;
+    this.#context.recorder.record({
+      kind: 'observation',
+      type: result.holds ? 'ring.holds' : 'ring.violated',
+      tone: result.holds ? 'good' : 'attack',
+      text: result.holds
+        ? 'The ring invariant holds.'
+        : `The ring invariant is violated at ${result.culprit}: ${result.rule}`,
+    });
+  }
+
+  #emitTelemetry(): void {
+    const at = this.#context.clock.now();
+    const latency: Telemetry['latency'] = [];
+    for (const [seat, samples] of this.#samples) {
+      const taken = samples.splice(0);
+      const histogram = new Histogram();
+      let failures = 0;
+      for (const sample of taken) {
+        if (sample.outcome === 'ok') histogram.record(sample.durationMs);
+        else failures += 1;
+      }
+      const some = histogram.count > 0;
+      latency.push({
+        service: seat.service,
+        path: seat.path,
+        count: taken.length,
+        failures,
+        waiting: seat.waiting,
+        p50Ms: some ? histogram.percentile(0.5) : null,
+        p95Ms: some ? histogram.percentile(0.95) : null,
+        maximumMs: some
+          ? Math.max(...taken.filter((sample) => sample.outcome === 'ok').map((sample) => sample.durationMs))
+          : null,
+      });
+      const last = taken.at(-1);
+      if (last && endOf(last) > at + 60_000)
+        this.#context.log(`the clock of ${seat.host} runs ahead of this one`);
+    }
+    const telemetry: Telemetry = { at, latency, links: [...this.#links.values()] };
+    for (const listener of this.#telemetryListeners) listener(telemetry);
+  }
+
+  #nameByIdentifier(identifier: string): string {
+    for (const [name, known] of this.#enrolment.identifiers()) if (known === identifier) return name;
+    return identifier;
+  }
+
+  #patch<C extends 'sites' | 'nodes' | 'services' | 'lifelines'>(
+    collection: C,
+    id: string,
+    value: object,
+  ): void {
+    const changes: Change[] = [];
+    this.#patchInto(changes, collection, id, value);
+    this.#context.store.change(changes);
+  }
+
+  /** Adds a patch of the fields that differ, if any do. */
+  #patchInto(
+    changes: Change[],
+    collection: 'sites' | 'nodes' | 'services' | 'lifelines',
+    id: string,
+    value: object,
+  ): void {
+    const before = this.#context.store.state[collection][id] as Record<string, unknown> | undefined;
+    if (!before) return;
+    const differing = Object.fromEntries(
+      Object.entries(value).filter(
+        ([name, wanted]) => JSON.stringify(before[name]) !== JSON.stringify(wanted),
+      ),
+    );
+    if (Object.keys(differing).length > 0)
+      changes.push({ op: 'patch', collection, id, value: differing } as Change);
+  }
+}
+
+function round(value: number): number {
+  return Math.round(value * 10) / 10;
+}

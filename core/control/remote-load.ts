@@ -1,0 +1,79 @@
+import { createInterface } from 'node:readline';
+import { z } from 'zod';
+import type { LoadResult, RunningLoad } from '../drills/drill-ports.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import { MoveError } from '../runtime/errors.ts';
+
+const lineSchema = z.union([
+  z.object({ firstPacketAt: z.number() }),
+  z.object({
+    summary: z.looseObject({ firstPacketAt: z.number(), lastPacketAt: z.number(), offeredMbit: z.number() }),
+  }),
+  z.object({
+    error: z.object({
+      code: z.string(),
+      message: z.string(),
+      details: z.record(z.string(), z.unknown()).optional(),
+    }),
+  }),
+]);
+
+/**
+ * Starts a bounded load (flood or surge) on a lab host over SSH. The guard on that host has the last word
+ * about its target; the program there ends by itself when this connection does.
+ */
+export async function startRemoteLoad(
+  fleet: Fleet,
+  host: string,
+  program: 'flood' | 'surge',
+  options: Record<string, unknown>,
+): Promise<RunningLoad> {
+  const connection = await fleet.connection(host);
+  const running = await connection.start(`/opt/move/bin/node /opt/move/dist/agent.mjs ${program}`);
+  const first = Promise.withResolvers<number>();
+  const finished = Promise.withResolvers<LoadResult>();
+  // Whoever waits for either is told; nobody has to wait for both.
+  first.promise.catch(() => undefined);
+  finished.promise.catch(() => undefined);
+  let stopped = false;
+  const fail = (error: MoveError) => {
+    first.reject(error);
+    finished.reject(error);
+  };
+  createInterface({ input: running.stdout }).on('line', (line) => {
+    const parsed = lineSchema.safeParse(parseLine(line));
+    if (!parsed.success) return;
+    if ('firstPacketAt' in parsed.data) first.resolve(parsed.data.firstPacketAt);
+    else if ('summary' in parsed.data) finished.resolve(parsed.data.summary);
+    else fail(MoveError.fromBody(parsed.data.error as { code: string; message: string }));
+  });
+  running.stderr.resume();
+  void running.exited.then((status) =>
+    fail(
+      stopped
+        ? new MoveError('CANCELLED', `The load from ${host} was stopped.`)
+        : new MoveError('LOAD_FAILED', `The load from ${host} ended with status ${status ?? 'none'}.`, {
+            host,
+          }),
+    ),
+  );
+  running.stdin.write(`${JSON.stringify(options)}\n`);
+  return {
+    firstPacketAt: first.promise,
+    finished: finished.promise,
+    async stop() {
+      stopped = true;
+      running.stdin.end();
+      running.kill();
+      await running.exited;
+    },
+  };
+}
+
+function parseLine(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}

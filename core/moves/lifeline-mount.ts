@@ -1,0 +1,190 @@
+import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { MoveError } from '../runtime/errors.ts';
+import type { Link } from '../runtime/link/link.ts';
+import { runProgram } from '../runtime/process.ts';
+import type { LifelineState } from './lifeline-storage.ts';
+
+interface Mounted {
+  link: Link | null;
+  bytes: number;
+  server: Server;
+  waiting: Set<() => void>;
+}
+
+const mountDeadlineMs = 8_000;
+
+/**
+ * The pod's end of lifelines: takes the links that storage sites offer, and mounts each service's
+ * storage by sshfs over them. sshfs reaches the link through a unix socket and comes back to it by
+ * itself after a cut; requests that need the storage meanwhile get an I/O error, others nothing.
+ */
+export class LifelineMount {
+  readonly #runDirectory: string;
+  readonly #tell: (service: string, state: LifelineState) => void;
+  readonly #mounts = new Map<string, Mounted>();
+
+  constructor(options: { runDirectory: string; tell: (service: string, state: LifelineState) => void }) {
+    this.#runDirectory = options.runDirectory;
+    this.#tell = options.tell;
+  }
+
+  /** The directory at which a service's storage is, or will be, mounted. */
+  directory(service: string): string {
+    return join(this.#runDirectory, 'storage', service);
+  }
+
+  /** Begins to expect a lifeline of this service. Idempotent; also after a restart of the agent. */
+  async expect(service: string): Promise<void> {
+    if (this.#mounts.has(service)) return;
+    const folder = join(this.#runDirectory, 'lifelines');
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const socketPath = join(folder, `${service}.sock`);
+    await rm(socketPath, { force: true });
+    const server = createServer({ allowHalfOpen: true }, (socket) => void this.#connect(service, socket));
+    const mounted: Mounted = { link: null, bytes: 0, server, waiting: new Set() };
+    this.#mounts.set(service, mounted);
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(socketPath, resolve);
+    });
+    const connector = join(folder, `${service}.connect`);
+    await writeFile(connector, `#!/bin/sh\nexec /usr/bin/socat - UNIX-CONNECT:${socketPath}\n`);
+    await chmod(connector, 0o700);
+  }
+
+  /**
+   * Takes a link as the lifeline of a service.
+   * @throws MoveError `LIFELINE_UNEXPECTED` when no pod of that service is here or on its way.
+   */
+  offer(service: string, link: Link): void {
+    const mounted = this.#mounts.get(service);
+    if (!mounted)
+      throw new MoveError('LIFELINE_UNEXPECTED', `No pod of ${service} is here that could use its storage.`, {
+        service,
+      });
+    mounted.link?.close();
+    mounted.link = link;
+    this.#tell(service, 'open');
+    void link.closed.then(() => {
+      if (mounted.link !== link) return;
+      mounted.link = null;
+      if (this.#mounts.get(service) === mounted) this.#tell(service, 'cut');
+    });
+    for (const wake of mounted.waiting) wake();
+  }
+
+  /**
+   * Mounts the storage once its lifeline has come.
+   * @throws MoveError `LIFELINE_UNREACHABLE` when none comes in time, `MOUNT_FAILED`.
+   */
+  async mount(service: string): Promise<string> {
+    await this.expect(service);
+    const mounted = this.#mounts.get(service)!;
+    await this.#linked(service, mounted);
+    const directory = this.directory(service);
+    await this.unmount(service);
+    await mkdir(directory, { recursive: true, mode: 0o755 });
+    const connector = join(this.#runDirectory, 'lifelines', `${service}.connect`);
+    const result = await runProgram(
+      'sshfs',
+      [
+        'lifeline:/storage',
+        directory,
+        '-o',
+        `ssh_command=${connector}`,
+        '-o',
+        'reconnect,allow_other,default_permissions,auto_cache,idmap=none',
+        '-o',
+        'max_read=65536',
+      ],
+      { timeoutMs: mountDeadlineMs },
+    );
+    if (result.code !== 0)
+      throw new MoveError(
+        'MOUNT_FAILED',
+        `The storage of ${service} could not be mounted over its lifeline.`,
+        {
+          stderr: result.stderr.slice(-500),
+          timedOut: result.timedOut,
+        },
+      );
+    return directory;
+  }
+
+  /** Unmounts whatever is mounted for the service; nothing when there is none. */
+  async unmount(service: string): Promise<void> {
+    await runProgram('umount', ['--lazy', '--quiet', this.directory(service)], { timeoutMs: 5_000 });
+  }
+
+  /** Ends a service's lifeline here: unmounts, forgets the link. */
+  async forget(service: string): Promise<void> {
+    const mounted = this.#mounts.get(service);
+    this.#mounts.delete(service);
+    await this.unmount(service);
+    mounted?.server.close();
+    mounted?.link?.close();
+    if (mounted) this.#tell(service, 'closed');
+  }
+
+  status(): {
+    service: string;
+    state: 'opening' | 'open' | 'cut';
+    bytes: number;
+    roundTripMs: number | null;
+  }[] {
+    return [...this.#mounts].map(([service, mounted]) => ({
+      service,
+      state: mounted.link ? 'open' : 'cut',
+      bytes: mounted.bytes,
+      roundTripMs: mounted.link?.rttMs ?? null,
+    }));
+  }
+
+  async #connect(service: string, socket: Socket): Promise<void> {
+    const mounted = this.#mounts.get(service);
+    socket.on('error', () => undefined);
+    if (!mounted?.link) {
+      socket.destroy();
+      return;
+    }
+    try {
+      const stream = await mounted.link.openStream({ kind: 'lifeline', service }, { deadlineMs: 4_000 });
+      const count = (chunk: Buffer) => {
+        mounted.bytes += chunk.length;
+      };
+      stream.on('data', count);
+      socket.on('data', count);
+      // Either end going takes the other along: sshfs must notice a cut, not wait in it.
+      stream.once('close', () => socket.destroy());
+      socket.once('close', () => stream.destroy());
+      await Promise.all([pipeline(socket, stream), pipeline(stream, socket)]);
+    } catch {
+      // sshfs sees its connection end, answers EIO and dials again with the next request.
+      socket.destroy();
+    }
+  }
+
+  #linked(service: string, mounted: Mounted): Promise<void> {
+    if (mounted.link) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      const wake = () => {
+        clearTimeout(timer);
+        mounted.waiting.delete(wake);
+        resolve();
+      };
+      const timer = setTimeout(() => {
+        mounted.waiting.delete(wake);
+        reject(
+          new MoveError(
+            'LIFELINE_UNREACHABLE',
+            `No lifeline for ${service} has come within ${mountDeadlineMs} ms.`,
+          ),
+        );
+      }, mountDeadlineMs);
+      mounted.waiting.add(wake);
+    });
+  }
+}

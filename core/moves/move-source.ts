@@ -1,0 +1,212 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { type Endpoint, sourceStateSchema } from '../contract/agent-contract.ts';
+import type { PodRuntime } from '../pods/port.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { DurableFile } from '../runtime/durable-file.ts';
+import { MoveError } from '../runtime/errors.ts';
+import type { Link } from '../runtime/link/link.ts';
+import { podIdentifier } from './pod-of-service.ts';
+import { sendState } from './state-transfer.ts';
+import type { StonePath } from './stone-path.ts';
+
+const sourcesSchema = z.record(
+  z.string(),
+  z.object({ service: z.string(), epoch: z.number().int(), state: sourceStateSchema, target: z.string() }),
+);
+type Sources = z.infer<typeof sourcesSchema>;
+
+export interface PhaseTime {
+  phase: string;
+  startedAt: number;
+  endedAt: number;
+}
+
+export interface SourceResult {
+  phases: PhaseTime[];
+  stateBytes: number;
+  wireBytes: number;
+  sessions: number;
+}
+
+const shipDeadlineMs = 55_000;
+const endedKept = 20;
+
+/**
+ * The attacked site's side of moves. A pod that was frozen here stays frozen until the controller says
+ * that the move was committed (`kill`) or taken back (`rollback`): nothing else wakes it, not a lost
+ * connection and not a restart of the agent (DESIGN.md, decision 4).
+ */
+export class MoveSource {
+  readonly #runtime: PodRuntime;
+  readonly #path: StonePath;
+  readonly #runDirectory: string;
+  readonly #file: DurableFile<Sources>;
+  readonly #links = new Map<string, Link>();
+  readonly #busy = new Set<string>();
+  #sources: Sources = {};
+
+  constructor(options: {
+    runtime: PodRuntime;
+    path: StonePath;
+    stateDirectory: string;
+    runDirectory: string;
+  }) {
+    this.#runtime = options.runtime;
+    this.#path = options.path;
+    this.#runDirectory = join(options.runDirectory, 'leaving');
+    this.#file = new DurableFile(join(options.stateDirectory, 'sources.json'), sourcesSchema);
+  }
+
+  /** Takes up what was under way before a restart. */
+  async restore(): Promise<void> {
+    this.#sources = await this.#file.read({});
+  }
+
+  list(): { move: string; service: string; epoch: number; state: z.infer<typeof sourceStateSchema> }[] {
+    return Object.entries(this.#sources).map(([move, { service, epoch, state }]) => ({
+      move,
+      service,
+      epoch,
+      state,
+    }));
+  }
+
+  /** Whether the service is being carried away just now, so that its sessions have to wait. */
+  isLeaving(service: string): boolean {
+    return Object.values(this.#sources).some(
+      (source) => source.service === service && ['frozen', 'dumped', 'shipped'].includes(source.state),
+    );
+  }
+
+  /** Opens the way to the target. @throws MoveError `SERVICE_NOT_HERE`, `MOVE_CONFLICT`, or that of the way. */
+  async prepare(move: string, service: string, epoch: number, target: Endpoint): Promise<void> {
+    await this.#runtime.status(podIdentifier(service)).catch((thrown) => {
+      throw new MoveError('SERVICE_NOT_HERE', `${service} does not run on this site.`, { service }, thrown);
+    });
+    const other = Object.entries(this.#sources).find(
+      ([id, source]) =>
+        id !== move && source.service === service && !['killed', 'rolled-back'].includes(source.state),
+    );
+    if (other)
+      throw new MoveError('MOVE_CONFLICT', `${service} is already leaving in move ${other[0]}.`, {
+        move: other[0],
+      });
+    this.#links.get(move)?.close();
+    this.#links.set(move, await this.#path.link(target, 'site'));
+    await this.#set(move, { service, epoch, state: 'prepared', target: target.name });
+  }
+
+  /** Performs consecutive steps. @throws MoveError `MOVE_UNKNOWN`, or the step's own. */
+  async run(move: string, steps: readonly ('freeze' | 'dump' | 'ship')[]): Promise<SourceResult> {
+    const source = this.#source(move);
+    const id = podIdentifier(source.service);
+    const images = join(this.#runDirectory, move, 'state');
+    const result: SourceResult = { phases: [], stateBytes: 0, wireBytes: 0, sessions: 0 };
+    const timed = async (phase: string, act: () => Promise<void>) => {
+      const startedAt = systemClock.now();
+      await act();
+      result.phases.push({ phase, startedAt, endedAt: systemClock.now() });
+    };
+    this.#busy.add(move);
+    try {
+      for (const step of steps) {
+        if (step === 'freeze') {
+          // On disk before it happens: whoever restarts knows that the pod may be frozen.
+          await this.#set(move, { ...source, state: 'frozen' });
+          await timed(step, async () => {
+            const times = await this.#runtime.quiesceAndFreeze(id);
+            result.sessions = times.sessions;
+          });
+        } else if (step === 'dump') {
+          await mkdir(images, { recursive: true, mode: 0o700 });
+          await timed(step, async () => {
+            await this.#runtime.dump(id, images);
+          });
+          this.#sources[move] = { ...source, state: 'dumped' };
+        } else {
+          await timed(step, async () => {
+            const link = this.#links.get(move);
+            if (!link?.isOpen)
+              throw new MoveError(
+                'TARGET_UNREACHABLE',
+                'The way to the target broke before the state could go.',
+                { move },
+              );
+            const stream = link.openStreamNow({ kind: 'state', move });
+            const sent = await sendState([images], stream, AbortSignal.timeout(shipDeadlineMs));
+            result.stateBytes = sent.stateBytes;
+            result.wireBytes = sent.wireBytes;
+          });
+          this.#sources[move] = { ...source, state: 'shipped' };
+        }
+      }
+    } finally {
+      this.#busy.delete(move);
+    }
+    return result;
+  }
+
+  /** After the commit: the frozen pod dies without running again, and its files go. */
+  async kill(move: string): Promise<void> {
+    const source = this.#source(move);
+    if (source.state === 'killed') return;
+    const id = podIdentifier(source.service);
+    await this.#runtime.kill(id);
+    await this.#set(move, { ...source, state: 'killed' });
+    await this.#runtime.discard(id);
+    await this.#clear(move);
+  }
+
+  /**
+   * Before the commit: the pod runs on as if nothing had been.
+   * @throws MoveError `MOVE_COMMITTED` when it has been killed, `STEP_RUNNING` while a dump goes on (a dump is never cut).
+   */
+  async rollback(move: string): Promise<void> {
+    const source = this.#source(move);
+    if (source.state === 'killed')
+      throw new MoveError('MOVE_COMMITTED', 'The pod was killed after the commit; nothing thaws it.', {
+        move,
+      });
+    if (source.state === 'rolled-back') return;
+    this.#links.get(move)?.close();
+    for (let waited = 0; this.#busy.has(move); waited += 10) {
+      if (waited > 9_000)
+        throw new MoveError('STEP_RUNNING', 'The dump still runs and is never cut short. Try again.', {
+          move,
+        });
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+    if (this.#source(move).state !== 'prepared') await this.#runtime.rollback(podIdentifier(source.service));
+    await this.#set(move, { ...source, state: 'rolled-back' });
+    await this.#clear(move);
+  }
+
+  /** Closes the ways out. What is frozen stays frozen. */
+  stop(): void {
+    for (const link of this.#links.values()) link.close();
+    this.#links.clear();
+  }
+
+  async #clear(move: string): Promise<void> {
+    this.#links.get(move)?.close();
+    this.#links.delete(move);
+    await rm(join(this.#runDirectory, move), { recursive: true, force: true });
+  }
+
+  #source(move: string): Sources[string] {
+    const source = this.#sources[move];
+    if (!source) throw new MoveError('MOVE_UNKNOWN', `This site knows nothing of a move ${move}.`, { move });
+    return source;
+  }
+
+  async #set(move: string, source: Sources[string]): Promise<void> {
+    this.#sources = { ...this.#sources, [move]: source };
+    const ended = Object.entries(this.#sources).filter(
+      ([, { state }]) => state === 'killed' || state === 'rolled-back',
+    );
+    for (const [old] of ended.slice(0, Math.max(0, ended.length - endedKept))) delete this.#sources[old];
+    await this.#file.write(this.#sources);
+  }
+}
