@@ -139,6 +139,11 @@ export class Directory {
     return this.#store.get(service);
   }
 
+  /** Every record that this node holds now. */
+  records(): LocationRecord[] {
+    return this.#store.all();
+  }
+
   /**
    * Gives what this node holds to those who hold it after it has gone. Call before `RingNode.leave`; never
    * fails, since the replicas hold the same.
