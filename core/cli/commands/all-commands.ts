@@ -1,0 +1,34 @@
+import type { Command } from '../command.ts';
+import { connectCommand } from './connect-command.ts';
+import { credentialCommands } from './credential-commands.ts';
+import { doctorCommand } from './doctor-command.ts';
+import { drillCommand } from './drill-command.ts';
+import { emergencyCommands } from './emergency-commands.ts';
+import { journalCommand } from './journal-command.ts';
+import { labCommands } from './lab-commands.ts';
+import { moveCommands } from './move-commands.ts';
+import { proposalCommands } from './proposal-commands.ts';
+import { schemaCommand } from './schema-command.ts';
+import { serveCommand } from './serve-command.ts';
+import { serviceCommands } from './service-commands.ts';
+import { startCommand } from './start-command.ts';
+import { statusCommands } from './status-commands.ts';
+
+const commands: readonly Command[] = [
+  startCommand,
+  serveCommand,
+  ...statusCommands,
+  ...labCommands,
+  drillCommand,
+  ...emergencyCommands,
+  ...moveCommands,
+  ...proposalCommands,
+  ...serviceCommands,
+  ...credentialCommands,
+  connectCommand,
+  journalCommand,
+  doctorCommand,
+];
+
+/** Every command of `move`, in the order of its help. */
+export const allCommands: readonly Command[] = [...commands, schemaCommand(commands)];

@@ -1,0 +1,133 @@
+import fs from 'node:fs';
+import { z } from 'zod';
+import { MoveError } from '../../runtime/errors.ts';
+import type { Command } from '../command.ts';
+import type { CommandContext } from '../command-context.ts';
+import type { ParsedArguments } from '../parsed-arguments.ts';
+import type { ForwarderSettings } from '../rooms.ts';
+import { passwordFileOption, readPassword } from '../secret-input.ts';
+import { UsageError } from '../usage-error.ts';
+
+const longestCredentialFile = 1 << 20;
+
+/** `move connect`: the client's forwarder, in the foreground until interrupted. */
+export const connectCommand: Command = {
+  path: ['connect'],
+  summary: 'Runs the forwarder: local ways to services through the overlay. Prints one ready line.',
+  options: {
+    certificate: { type: 'text', value: 'FILE', docs: 'Your certificate, PEM. Needs --key.' },
+    key: { type: 'text', value: 'FILE', docs: 'Its private key, PEM.' },
+    pkcs12: { type: 'text', value: 'FILE', docs: 'Certificate and key in one PKCS#12 file instead.' },
+    ...passwordFileOption,
+    trust: { type: 'text', value: 'FILE', required: true, docs: "The authority's certificate, PEM." },
+    'access-point': {
+      type: 'text',
+      value: 'HOST:PORT',
+      repeatable: true,
+      required: true,
+      docs: 'Where to enter the overlay; more than one are tried in turn.',
+    },
+    http: {
+      type: 'text',
+      value: '127.0.0.1:PORT',
+      docs: 'Serve an HTTP proxy here; port 0 takes a free one.',
+    },
+    forward: {
+      type: 'text',
+      value: 'PORT=SERVICE:PORT',
+      repeatable: true,
+      docs: "Carry a local port to a service's port.",
+    },
+  },
+  output: () => z.looseObject({ ready: z.literal(true) }),
+  async run(context, parsed) {
+    const settings = await readSettings(context, parsed);
+    const forwarder = await context.rooms.startForwarder(settings);
+    try {
+      context.print({ ...forwarder.ready, ready: true });
+      await new Promise<void>((resolve) => {
+        if (context.signal.aborted) resolve();
+        else context.signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+    } finally {
+      await forwarder.close();
+    }
+    return 0;
+  },
+};
+
+async function readSettings(context: CommandContext, parsed: ParsedArguments): Promise<ForwarderSettings> {
+  const http = parsed.text('http');
+  const settings: ForwarderSettings = {
+    trustPem: readFile('trust', parsed.needText('trust')).toString('utf8'),
+    accessPoints: parsed.list('access-point').map((text) => readAddress('access-point', text)),
+    forwards: parsed.list('forward').map(readForward),
+    log: context.say,
+    ...(http === undefined ? {} : { httpProxy: readLoopback(http) }),
+  };
+  if (!settings.httpProxy && settings.forwards.length === 0)
+    throw new UsageError('Say what to serve: --http 127.0.0.1:PORT, --forward PORT=SERVICE:PORT, or both.');
+  const pkcs12 = parsed.text('pkcs12');
+  const certificate = parsed.text('certificate');
+  const key = parsed.text('key');
+  if (pkcs12 !== undefined) {
+    if (certificate !== undefined || key !== undefined)
+      throw new UsageError('Give either --pkcs12 or --certificate and --key.');
+    const file = readFile('pkcs12', pkcs12);
+    const password = await readPassword(context, parsed, `Password of ${pkcs12}: `);
+    if (password === null)
+      throw new UsageError('The PKCS#12 file needs its password: --password-file FILE or MOVE_PASSWORD.');
+    return { ...settings, pkcs12: file, password };
+  }
+  if (certificate === undefined || key === undefined)
+    throw new UsageError('Say who you are: --certificate FILE and --key FILE, or --pkcs12 FILE.');
+  return {
+    ...settings,
+    certificatePem: readFile('certificate', certificate).toString('utf8'),
+    keyPem: readFile('key', key).toString('utf8'),
+  };
+}
+
+/** Reads a HOST:PORT; an IPv6 address stands in brackets. */
+export function readAddress(option: string, text: string): { host: string; port: number } {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^\s:[\]]+)):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[3]);
+  const host = match?.[1] ?? match?.[2];
+  if (host === undefined || port > 65_535)
+    throw new UsageError(`--${option} must be HOST:PORT, not "${text}".`);
+  return { host, port };
+}
+
+/** The local doors of a forwarder have no authentication of their own, so they open on loopback only. */
+function readLoopback(text: string): { host: string; port: number } {
+  const address = readAddress('http', text);
+  if (address.host === 'localhost') return { ...address, host: '127.0.0.1' };
+  if (!/^127\.\d+\.\d+\.\d+$/.test(address.host) && address.host !== '::1')
+    throw new UsageError(`--http must be on this machine's loopback, such as 127.0.0.1:8080, not "${text}".`);
+  return address;
+}
+
+/** Reads PORT=SERVICE:PORT. */
+export function readForward(text: string): { localPort: number; service: string; port: number } {
+  const match = /^(\d{1,5})=([a-z0-9]([a-z0-9.-]*[a-z0-9])?):(\d{1,5})$/.exec(text);
+  const [localPort, port] = [Number(match?.[1]), Number(match?.[4])];
+  const service = match?.[2];
+  if (service === undefined || localPort > 65_535 || port > 65_535 || port === 0)
+    throw new UsageError(`--forward must be PORT=SERVICE:PORT such as 8080=shop.example:80, not "${text}".`);
+  return { localPort, service, port };
+}
+
+function readFile(option: string, file: string): Buffer {
+  try {
+    if (fs.statSync(file).size > longestCredentialFile)
+      throw new Error(`it is longer than ${longestCredentialFile} bytes`);
+    return fs.readFileSync(file);
+  } catch (cause) {
+    throw new MoveError(
+      'FILE_UNREADABLE',
+      `The file for --${option} cannot be read: ${(cause as Error).message}.`,
+      { file },
+      cause,
+    );
+  }
+}

@@ -1,0 +1,94 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import fs from 'node:fs';
+import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { connectControl } from '../control/attach.ts';
+import { prepareHome } from '../control/control-home.ts';
+import { MoveError } from '../runtime/errors.ts';
+import type { CommandContext } from './command-context.ts';
+
+/** Milliseconds in which a started control plane must open its socket. */
+const startDeadlineMs = 30_000;
+/** Milliseconds that somebody else's start has to show when ours was refused because of it. */
+const otherStartMs = 10_000;
+const pollMs = 50;
+/** Bytes of control.log after which it is put aside once. */
+const maximumLogBytes = 8 * 1024 * 1024;
+
+/** Where a control plane writes what it has to say. */
+export const controlLogPath = (home: string) => path.join(home, 'control.log');
+
+/**
+ * Starts `move serve` as a process of its own, in its own process group so that Ctrl-C does not reach it,
+ * and waits until its socket answers. In the background it outlives this process.
+ * @throws MoveError `CONTROL_FAILED` with the end of its log when it does not come up.
+ */
+export async function startControlProcess(
+  context: Pick<CommandContext, 'home' | 'self' | 'environment' | 'signal'>,
+  options: { background: boolean },
+): Promise<ChildProcess> {
+  prepareHome(context.home);
+  const log = openLog(context.home);
+  const [program = process.execPath, ...args] = context.self;
+  const child = spawn(program, [...args, 'serve', '--home', context.home], {
+    detached: true,
+    stdio: ['ignore', log, log],
+    env: context.environment,
+  });
+  fs.closeSync(log);
+  const failed = new Promise<never>((_resolve, reject) => {
+    child.once('error', (cause) => reject(failure(context.home, cause.message)));
+  });
+  failed.catch(() => undefined);
+  if (options.background) child.unref();
+  await Promise.race([waitForSocket(context, child), failed]);
+  return child;
+}
+
+async function waitForSocket(
+  context: Pick<CommandContext, 'home' | 'signal'>,
+  child: ChildProcess,
+): Promise<void> {
+  let deadline = performance.now() + startDeadlineMs;
+  let ended = false;
+  while (performance.now() < deadline) {
+    const port = await connectControl(context.home, 'terminal');
+    if (port) {
+      port.close();
+      return;
+    }
+    if (context.signal.aborted) {
+      child.kill('SIGTERM');
+      throw new MoveError('CANCELLED', 'Starting the control plane was cancelled.');
+    }
+    if (!ended && (child.exitCode !== null || child.signalCode !== null)) {
+      ended = true;
+      // Another start may have won the lock; then its socket is about to answer.
+      if (!lastLines(context.home).includes('CONTROL_RUNNING'))
+        throw failure(context.home, `it ended with ${child.exitCode ?? child.signalCode}`);
+      deadline = Math.min(deadline, performance.now() + otherStartMs);
+    }
+    await pause(pollMs);
+  }
+  if (!ended) child.kill('SIGTERM');
+  throw failure(context.home, `its socket did not answer within ${startDeadlineMs} ms`);
+}
+
+function openLog(home: string): number {
+  const file = controlLogPath(home);
+  if (fs.existsSync(file) && fs.statSync(file).size > maximumLogBytes) fs.renameSync(file, `${file}.1`);
+  return fs.openSync(file, 'a', 0o600);
+}
+
+function lastLines(home: string): string {
+  const text = fs.readFileSync(controlLogPath(home), 'utf8');
+  return text.slice(-2000);
+}
+
+function failure(home: string, reason: string): MoveError {
+  return new MoveError(
+    'CONTROL_FAILED',
+    `The control plane did not start: ${reason}. ${controlLogPath(home)} has the full story, "move doctor" lists what is missing.`,
+    { home, log: lastLines(home) },
+  );
+}

@@ -1,0 +1,443 @@
+import { createHash } from 'node:crypto';
+import type { AgentEvent, ServiceDescription } from '../contract/agent-contract.ts';
+import type { Service } from '../contract/domain.ts';
+import type { Change, CollectionName } from '../contract/state.ts';
+import { Fleet, type HostReach } from '../fleet/fleet.ts';
+import type { LabManifest } from '../lab/manifest.ts';
+import { apacheCommand } from '../pods/pod-spec.ts';
+import { MoveError, toMoveError } from '../runtime/errors.ts';
+import { AgentConnections } from './agent-connections.ts';
+import { AttackResponse } from './attack-response.ts';
+import type { ControlContext } from './control-context.ts';
+import { Drills } from './drills-control.ts';
+import { Enrolment } from './enrolment.ts';
+import { Floods } from './floods.ts';
+import { endpointOf, inventoryOf, publicAddress } from './host-plan.ts';
+import { Moves } from './moves-control.ts';
+import { Observer } from './observer.ts';
+import { Seat } from './seats.ts';
+import { ServiceKeys } from './service-keys.ts';
+
+/** How services of an image are started. */
+const imageCommands: Readonly<Record<string, readonly string[]>> = { apache: apacheCommand };
+const probePath = '/icons/blank.gif';
+const seatLifetimeMs = 7 * 24 * 3600 * 1000;
+const seatLimitMs = 5_000;
+const startDeadlineMs = 60_000;
+
+type Shared = Omit<ControlContext, 'manifest' | 'fleet' | 'agent' | 'services'>;
+
+/**
+ * A lab (or any fleet with such a manifest) that the control plane is attached to: its agents, services,
+ * people, moves and drills.
+ */
+export class AttachedFleet {
+  readonly context: ControlContext;
+  readonly moves: Moves;
+  readonly response: AttackResponse;
+  readonly drills: Drills;
+  readonly floods: Floods;
+  readonly observer: Observer;
+  readonly #agents: AgentConnections;
+  readonly #enrolment: Enrolment;
+  readonly #keys: ServiceKeys;
+  readonly #seats: Seat[] = [];
+  readonly #failedAgents = new Set<string>();
+
+  constructor(shared: Shared, manifest: LabManifest) {
+    const fleet = new Fleet(inventoryOf(manifest, hostKeyFingerprint(manifest.sshHostKey)));
+    this.#agents = new AgentConnections(fleet, shared.log);
+    const services = new Map(manifest.services.map((service) => [service.hostname, describe(service)]));
+    this.context = { ...shared, manifest, fleet, services, agent: (host) => this.#agents.agent(host) };
+    this.#keys = new ServiceKeys({
+      directory: `${shared.home}/services`,
+      authority: shared.authority,
+      passphrase: shared.passphrase,
+    });
+    this.#enrolment = new Enrolment({
+      authority: shared.authority,
+      manifest,
+      directory: shared.home,
+      revoked: () => [...shared.authority.revokedSerials()],
+    });
+    const seats = () => this.#seats;
+    this.moves = new Moves(this.context, this.#keys, seats);
+    this.response = new AttackResponse(this.context, this.moves);
+    this.drills = new Drills(this.context, this.response, seats);
+    this.floods = new Floods(this.context);
+    this.observer = new Observer(this.context, this.#enrolment, seats);
+    fleet.onReach((host, reach) => this.#onReach(host, reach));
+    this.#agents.on({
+      up: (host, client) => {
+        const known = manifest.hosts[host];
+        return known
+          ? this.#enrolment.enrol(known, client).then(() => this.#showReach(host, 'up'))
+          : Promise.resolve();
+      },
+      down: (host) => {
+        this.#showReach(host, 'down');
+      },
+      event: (host, event) => this.#onEvent(host, event),
+    });
+  }
+
+  /** Enrols every agent, recovers moves, starts services and seats; resolves when the services answer. */
+  async start(): Promise<void> {
+    const { manifest, store } = this.context;
+    await this.#enrolment.restore();
+    this.#showHosts();
+    const withAgents = Object.values(manifest.hosts)
+      .filter((host) => ['overlay', 'site', 'stone'].includes(host.role))
+      .map((host) => host.name);
+    this.#agents.keep(withAgents);
+    await this.#reachable(withAgents);
+    this.moves.recover();
+    this.observer.start();
+    for (const service of this.context.services.values()) await this.#ensureService(service);
+    this.#startSeats();
+    store.change([]);
+  }
+
+  async tellRevoked(serials: string[]): Promise<number> {
+    const { store } = this.context;
+    const hosts = [
+      ...Object.keys(store.state.nodes),
+      ...Object.keys(store.state.sites),
+      ...Object.keys(store.state.stones),
+    ];
+    const told = await Promise.allSettled(
+      hosts.map(async (host) => {
+        const agent = await this.context.agent(host);
+        await agent.call('agent.revoke', { serials }, { deadlineMs: 5_000 });
+        return host;
+      }),
+    );
+    return told.filter((outcome) => outcome.status === 'fulfilled' && store.state.nodes[outcome.value])
+      .length;
+  }
+
+  /** Lets go of everything on this side; the lab, agents and pods go on. */
+  async stop(): Promise<void> {
+    await this.drills.stopAll('the control plane ends');
+    await this.floods.stopAll();
+    this.observer.stop();
+    this.moves.stop();
+    for (const seat of this.#seats) seat.stop();
+    await this.#agents.close();
+    await this.context.fleet.close();
+  }
+
+  async #reachable(hosts: readonly string[]): Promise<void> {
+    const outcomes = await Promise.allSettled(hosts.map((host) => this.#agents.agent(host)));
+    outcomes.forEach((outcome, index) => {
+      const host = hosts[index];
+      if (outcome.status === 'rejected' && host)
+        this.context.log(`${host}: ${toMoveError(outcome.reason).message}`);
+    });
+  }
+
+  /** Starts the service at home unless it lives somewhere already. */
+  async #ensureService(description: ServiceDescription): Promise<void> {
+    const { store, recorder } = this.context;
+    const known = store.state.services[description.hostname];
+    const found = await this.#find(description.hostname);
+    const moving = Object.values(store.state.moves).some(
+      (move) =>
+        move.service === description.hostname && ['running', 'paused', 'committed'].includes(move.state),
+    );
+    if (known && (found?.site === known.site || moving)) {
+      if (found && !moving)
+        store.change([
+          { op: 'patch', collection: 'services', id: description.hostname, value: { state: 'running' } },
+        ]);
+      return;
+    }
+    const epoch = Math.max(found?.epoch ?? 0, known?.epoch ?? 0) + (found ? 0 : 1);
+    const site = found?.site ?? description.homeSite;
+    const service: Service = {
+      id: description.hostname,
+      site,
+      homeSite: description.homeSite,
+      epoch,
+      state: found ? 'running' : 'starting',
+      policy: known?.policy ?? 'approve',
+      staysBehind: [`${description.storage.mountPoint} (document root), reached over the lifeline`],
+      sessions: 0,
+      directory: null,
+      accessPoint: null,
+      servlet: null,
+    };
+    recorder.record({
+      kind: 'intent',
+      type: 'service.starting',
+      tone: 'plain',
+      text: found ? `${service.id} is found at ${site}.` : `${service.id} starts at ${site}.`,
+      subject: service.id,
+      changes: [{ op: 'upsert', collection: 'services', id: service.id, value: service }],
+    });
+    if (found) return;
+    try {
+      const agent = await this.context.agent(site);
+      const delegation = await this.#keys.delegate(service.id, site, epoch);
+      await agent.call('site.start', { service: description, delegation }, { deadlineMs: startDeadlineMs });
+      recorder.record({
+        kind: 'observation',
+        type: 'service.running',
+        tone: 'good',
+        text: `${service.id} answers at ${site}.`,
+        subject: service.id,
+        changes: [{ op: 'patch', collection: 'services', id: service.id, value: { state: 'running' } }],
+      });
+    } catch (thrown) {
+      recorder.record({
+        kind: 'observation',
+        type: 'service.failed',
+        tone: 'attack',
+        text: `${service.id} could not be started at ${site}: ${toMoveError(thrown).message}`,
+        subject: service.id,
+        changes: [{ op: 'patch', collection: 'services', id: service.id, value: { state: 'down' } }],
+      });
+    }
+  }
+
+  /** Where a pod of the service runs, by asking every site. */
+  async #find(service: string): Promise<{ site: string; epoch: number } | null> {
+    const answers = await Promise.all(
+      Object.keys(this.context.store.state.sites).map(async (site) => {
+        try {
+          const agent = await this.context.agent(site);
+          const status = await agent.call('site.status', {}, { deadlineMs: 5_000 });
+          const pod = status.pods.find(
+            (candidate) => candidate.service === service && candidate.state === 'running',
+          );
+          return pod ? { site, epoch: pod.epoch } : null;
+        } catch {
+          return null;
+        }
+      }),
+    );
+    return answers.filter((answer) => answer !== null).sort((a, b) => b.epoch - a.epoch)[0] ?? null;
+  }
+
+  #startSeats(): void {
+    const { manifest, fleet, log, authority } = this.context;
+    const clients = Object.values(manifest.hosts).filter((host) => host.role === 'client');
+    const service = manifest.services[0];
+    if (!service) return;
+    const home = manifest.hosts[service.homeSite];
+    const url = `http://${service.hostname}/`;
+    const overlay = async () => {
+      const issued = await authority.issueByHand({
+        profile: 'client',
+        name: `seat at ${clients[0]?.name}`,
+        services: [service.hostname],
+        lifetimeMs: seatLifetimeMs,
+      });
+      return {
+        url,
+        limitMs: seatLimitMs,
+        overlay: {
+          certificatePem: issued.certificatePem,
+          keyPem: issued.privateKeyPem,
+          trustPem: issued.authorityPem,
+          accessPoints: Object.values(manifest.hosts)
+            .filter((host) => host.role === 'overlay')
+            .map(endpointOf),
+        },
+      };
+    };
+    const direct = async () => ({
+      url,
+      limitMs: seatLimitMs,
+      direct: { address: home ? publicAddress(home) : '', port: service.port },
+    });
+    const places = [
+      { host: clients[0], path: 'overlay', configuration: overlay },
+      { host: clients[1], path: 'direct', configuration: direct },
+    ] as const;
+    for (const { host, path, configuration } of places) {
+      if (!host) continue;
+      const seat = new Seat({ fleet, host: host.name, path, service: service.hostname, configuration, log });
+      this.#seats.push(seat);
+      this.observer.watch(seat);
+      seat.start();
+    }
+  }
+
+  /** Shows every host of the manifest, and nothing of an earlier lab. */
+  #showHosts(): void {
+    const { store, manifest } = this.context;
+    const changes: Change[] = [];
+    for (const collection of [
+      'isps',
+      'nodes',
+      'sites',
+      'stones',
+      'clients',
+      'lifelines',
+      'floods',
+    ] as CollectionName[])
+      for (const id of Object.keys(store.state[collection])) changes.push({ op: 'remove', collection, id });
+    for (const attack of Object.values(store.state.attacks))
+      if (attack.state === 'active')
+        changes.push({
+          op: 'patch',
+          collection: 'attacks',
+          id: attack.id,
+          value: { state: 'over', overAt: this.context.clock.now() },
+        });
+    for (const host of Object.values(manifest.hosts)) {
+      if (host.isp)
+        changes.push({
+          op: 'upsert',
+          collection: 'isps',
+          id: host.isp,
+          value: { id: host.isp, name: `ISP ${host.isp.toUpperCase()}` },
+        });
+      const id = host.name;
+      if (host.role === 'site')
+        changes.push({
+          op: 'upsert',
+          collection: 'sites',
+          id,
+          value: {
+            id,
+            isp: host.isp ?? '',
+            reach: 'unknown',
+            primaryAddress: publicAddress(host),
+            primaryCapacityMbit: host.rateMbit.primary ?? 0,
+            secondaryCapacityMbit: host.rateMbit.secondary ?? 0,
+            primaryInMbit: 0,
+            primaryOutMbit: 0,
+            secondaryInMbit: 0,
+            secondaryOutMbit: 0,
+            pods: [],
+            attacked: false,
+          },
+        });
+      else if (host.role === 'stone')
+        changes.push({
+          op: 'upsert',
+          collection: 'stones',
+          id,
+          value: { id, isp: host.isp ?? '', reach: 'unknown', relays: 0 },
+        });
+      else if (host.role === 'overlay')
+        changes.push({
+          op: 'upsert',
+          collection: 'nodes',
+          id,
+          value: {
+            id,
+            address: publicAddress(host),
+            reach: 'unknown',
+            ringIdentifier: null,
+            successors: [],
+            predecessor: null,
+            fingers: [],
+            roles: [],
+            clientLinks: 0,
+            sessions: 0,
+          },
+        });
+      else if (host.role === 'client' || host.role === 'bot')
+        changes.push({
+          op: 'upsert',
+          collection: 'clients',
+          id,
+          value: {
+            id,
+            role: host.role,
+            reach: 'up',
+            activity: host.role === 'bot' ? 'idle' : 'uses the service',
+          },
+        });
+    }
+    store.change(changes);
+  }
+
+  #onReach(host: string, reach: HostReach): void {
+    // A host that has an agent is up when its agent answers, which is told separately.
+    if (reach === 'down') this.#showReach(host, 'down');
+  }
+
+  #showReach(host: string, reach: HostReach): void {
+    const { store, recorder } = this.context;
+    const collection = (['nodes', 'sites', 'stones', 'clients'] as const).find(
+      (name) => store.state[name][host],
+    );
+    if (!collection || store.state[collection][host]?.reach === reach) return;
+    store.change([{ op: 'patch', collection, id: host, value: { reach } }]);
+    if (collection === 'clients') return;
+    if (reach === 'down') {
+      this.#failedAgents.add(host);
+      recorder.record({
+        kind: 'observation',
+        type: 'host.down',
+        tone: 'attack',
+        text: `${host} does not answer any more.`,
+        subject: host,
+      });
+    } else if (this.#failedAgents.delete(host))
+      recorder.record({
+        kind: 'observation',
+        type: 'host.up',
+        tone: 'good',
+        text: `${host} answers again.`,
+        subject: host,
+      });
+  }
+
+  #onEvent(host: string, event: AgentEvent): void {
+    const { recorder } = this.context;
+    if (event.type === 'links') this.observer.links(host, event.links);
+    else if (event.type === 'attack') this.response.report(host, event);
+    else if (event.type === 'refused')
+      recorder.record({
+        kind: 'observation',
+        type: 'access.refused',
+        tone: 'attack',
+        text: `${host} refused ${event.who}: ${event.message}`,
+        subject: host,
+        actor: `agent:${host}`,
+        data: { code: event.code, who: event.who },
+      });
+    else if (event.type === 'lifeline' && event.side === 'storage' && event.state !== 'opening')
+      recorder.record({
+        kind: 'observation',
+        type: `lifeline.${event.state}`,
+        tone: 'lifeline',
+        text: {
+          open: `The lifeline of ${event.service} is open.`,
+          cut: `The lifeline of ${event.service} is cut.`,
+          closed: `The lifeline of ${event.service} is closed.`,
+        }[event.state],
+        subject: event.service,
+        actor: `agent:${host}`,
+      });
+  }
+}
+
+function describe(service: LabManifest['services'][number]): ServiceDescription {
+  const command = imageCommands[service.image];
+  if (!command)
+    throw new MoveError(
+      'IMAGE_UNKNOWN',
+      `Nobody knows how to start a service of the image ${service.image}. Known are: ${Object.keys(imageCommands).join(', ')}.`,
+    );
+  return {
+    hostname: service.hostname,
+    image: service.image,
+    command: [...command],
+    port: service.port,
+    storage: { path: service.storage, mountPoint: service.mountPoint },
+    homeSite: service.homeSite,
+    probePath,
+  };
+}
+
+/** SHA-256 of an OpenSSH public key line, base64 without padding (RFC 4253 section 6.6 blob). */
+function hostKeyFingerprint(line: string): string {
+  const blob = line.split(' ').find((word) => word.startsWith('AAAA')) ?? '';
+  return createHash('sha256').update(Buffer.from(blob, 'base64')).digest('base64').replace(/=+$/, '');
+}

@@ -1,0 +1,112 @@
+import type { CheckedInputOf, OutputOf } from '../contract/contract.ts';
+import type { Credential } from '../contract/domain.ts';
+import type { Authority } from '../credentials/authority.ts';
+import type { IssuanceLog, IssuedCertificate } from '../credentials/issuance-log.ts';
+import type { Recorder } from './recorder.ts';
+
+/** A certificate as shells see it. */
+export function credentialOf(issued: IssuedCertificate): Credential {
+  return {
+    id: issued.serial,
+    name: issued.name,
+    profile: issued.profile,
+    services: issued.services,
+    notBefore: issued.notBefore,
+    notAfter: issued.notAfter,
+    revokedAt: issued.revokedAt,
+    reason: issued.reason,
+    fingerprint256: issued.fingerprint256,
+  };
+}
+
+/** Writes what the authority does into the journal, before anybody gets to see the result. */
+export function issuanceLogOf(recorder: () => Recorder): IssuanceLog {
+  return {
+    issued: (issued) =>
+      recorder().record({
+        kind: 'observation',
+        type: 'credential.issued',
+        tone: issued.profile === 'client' ? 'plain' : 'muted',
+        text: `Certificate issued: ${issued.profile} ${issued.name}.`,
+        subject: issued.name,
+        changes: [
+          { op: 'upsert', collection: 'credentials', id: issued.serial, value: credentialOf(issued) },
+        ],
+      }),
+    revoked: (issued) =>
+      recorder().record({
+        kind: 'observation',
+        type: 'credential.revoked',
+        tone: 'decision',
+        text: `Certificate revoked: ${issued.profile} ${issued.name} (${issued.reason ?? 'unspecified'}).`,
+        subject: issued.name,
+        changes: [
+          { op: 'upsert', collection: 'credentials', id: issued.serial, value: credentialOf(issued) },
+        ],
+      }),
+    refused: (refusal) =>
+      recorder().record({
+        kind: 'observation',
+        type: 'credential.refused',
+        tone: 'attack',
+        text: `No certificate for ${refusal.profile} ${refusal.name}: ${refusal.message}`,
+        data: { code: refusal.code },
+      }),
+  };
+}
+
+const dayMs = 24 * 3600 * 1000;
+
+/** Issuance by hand and what belongs to it. */
+export class Credentials {
+  readonly #authority: Authority;
+  readonly #tellAccessPoints: (serials: string[]) => Promise<number>;
+
+  constructor(authority: Authority, tellAccessPoints: (serials: string[]) => Promise<number>) {
+    this.#authority = authority;
+    this.#tellAccessPoints = tellAccessPoints;
+  }
+
+  async issue(request: CheckedInputOf<'credential.issue'>): Promise<OutputOf<'credential.issue'>> {
+    const issued = await this.#authority.issueByHand({
+      profile: 'client',
+      name: request.name,
+      services: request.services,
+      lifetimeMs: Math.round(request.days * dayMs),
+      password: request.password,
+    });
+    const { certificatePem: _, ...record } = this.#authority.certificateOf(issued.identity.serial);
+    return {
+      credential: credentialOf(record),
+      certificatePem: issued.certificatePem,
+      keyPem: issued.privateKeyPem,
+      trustPem: issued.authorityPem,
+      pkcs12Base64: issued.pkcs12.toString('base64'),
+    };
+  }
+
+  list(request: CheckedInputOf<'credential.list'>): OutputOf<'credential.list'> {
+    return {
+      credentials: this.#authority.list({ includeExpired: request.includeExpired }).map(credentialOf),
+    };
+  }
+
+  /** Revokes, and returns when every access point that answers has cut what the certificate held. */
+  async revoke(request: CheckedInputOf<'credential.revoke'>): Promise<OutputOf<'credential.revoke'>> {
+    const begun = performance.now();
+    const revoked = await this.#authority.revoke(request.serial.toUpperCase(), request.reason);
+    const accessPointsTold = await this.#tellAccessPoints([...this.#authority.revokedSerials()]);
+    return {
+      credential: credentialOf(revoked),
+      accessPointsTold,
+      toldWithinMs: Math.round(performance.now() - begun),
+    };
+  }
+
+  async trust(): Promise<OutputOf<'credential.trust'>> {
+    return {
+      trustPem: this.#authority.certificatePem,
+      revocationListPem: await this.#authority.certificateRevocationList(),
+    };
+  }
+}

@@ -1,0 +1,324 @@
+import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { mkdirSync, readFileSync, watch, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Handlers } from '../contract/channel.ts';
+import type { Contract, Requirement } from '../contract/contract.ts';
+import type { ConsoleInfo, JournalEvent } from '../contract/domain.ts';
+import { applyChanges, type Change, emptyState } from '../contract/state.ts';
+import { version } from '../contract/version.ts';
+import { createAuthority, openAuthority } from '../credentials/authority.ts';
+import { authorityExists } from '../credentials/authority-files.ts';
+import { type Journal, openJournal } from '../journal/journal.ts';
+import type { JournalRecord } from '../journal/record.ts';
+import { type LabManifest, labManifestSchema } from '../lab/manifest.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { MoveError, toMoveError } from '../runtime/errors.ts';
+import { secureRandom } from '../runtime/random.ts';
+import { AttachedFleet } from './attached-fleet.ts';
+import type { Caller } from './caller.ts';
+import { Credentials, issuanceLogOf } from './credentials-control.ts';
+import { readPassphrase } from './passphrase.ts';
+import { Recorder } from './recorder.ts';
+import { StateStore } from './state-store.ts';
+
+export interface ControlOptions {
+  home: string;
+  log: (line: string) => void;
+  /** Lists what this machine has and lacks; the command line provides it. */
+  doctor: () => Promise<{ requirements: Requirement[] }>;
+}
+
+export interface RunningControl {
+  handlers: Handlers<Contract, Caller>;
+  /** Resolves when the fleet is attached and its services have been started. */
+  ready: Promise<void>;
+  stop(): Promise<void>;
+}
+
+const snapshotName = 'console-1';
+/** How often to look for a manifest where the file system does not tell, in milliseconds. */
+const manifestWaitMs = 500;
+
+/**
+ * The control plane: one a state directory, unprivileged. It owns the journal and the authority, attaches
+ * to the lab whose manifest lies in the state directory (also when that comes later), and may die and
+ * return without the lab or any pod noticing (DESIGN.md, decision 6).
+ */
+export async function startControl(options: ControlOptions): Promise<RunningControl> {
+  const { home, log } = options;
+  mkdirSync(home, { recursive: true, mode: 0o700 });
+  const journal = openJournal({ path: join(home, 'journal.sqlite'), signingKey: journalKey(home) });
+  const { state } = journal.project(reduce, emptyState(), { snapshot: snapshotName });
+  const store = new StateStore(state);
+  const recorder = new Recorder(journal, store, systemClock);
+  const info = (change: Partial<ConsoleInfo>) => {
+    const before = store.state.console.console;
+    const value: ConsoleInfo = {
+      id: 'console',
+      version,
+      labName: null,
+      phase: 'starting',
+      phaseText: 'The control plane is starting.',
+      halted: before?.halted ?? false,
+      readOnly: false,
+      startedAt: before?.startedAt ?? systemClock.now(),
+      ...before,
+      ...change,
+    };
+    store.change([{ op: 'upsert', collection: 'console', id: 'console', value }]);
+  };
+  info({
+    version,
+    phase: 'starting',
+    phaseText: 'Looking for the lab.',
+    startedAt: systemClock.now(),
+    labName: null,
+  });
+
+  const passphrase = await readPassphrase(home, process.env);
+  const directory = join(home, 'authority');
+  const issuanceLog = issuanceLogOf(() => recorder);
+  const authority = (await authorityExists(directory))
+    ? await openAuthority({ directory, passphrase, log: issuanceLog })
+    : await createAuthority({ directory, passphrase, log: issuanceLog });
+
+  let fleet: AttachedFleet | null = null;
+  const stopping = new AbortController();
+  const attached = () => {
+    if (fleet) return fleet;
+    throw new MoveError('NO_LAB', 'No lab is up. Start one with "npm run -s move -- lab up".');
+  };
+  const credentials = new Credentials(authority, async (serials) => (fleet ? fleet.tellRevoked(serials) : 0));
+
+  const ready = (async () => {
+    const manifest = await waitForManifest(home, stopping.signal);
+    info({ labName: manifest.name, phaseText: 'Reaching the hosts of the lab.' });
+    const next = new AttachedFleet(
+      {
+        store,
+        recorder,
+        journal,
+        clock: systemClock,
+        random: secureRandom,
+        log,
+        authority,
+        passphrase,
+        home,
+      },
+      manifest,
+    );
+    fleet = next;
+    await next.start();
+    const silent = [
+      ...Object.values(store.state.sites),
+      ...Object.values(store.state.nodes),
+      ...Object.values(store.state.stones),
+    ].filter((host) => host.reach !== 'up');
+    info(
+      silent.length === 0
+        ? { phase: 'ready', phaseText: 'All hosts answer.' }
+        : {
+            phase: 'degraded',
+            phaseText: `Not every host answers: ${silent.map((host) => host.id).join(', ')}.`,
+          },
+    );
+  })();
+  ready.catch((thrown) => {
+    if (stopping.signal.aborted) return;
+    const error = toMoveError(thrown);
+    log(`attaching to the lab failed: ${error.stack}`);
+    info({ phase: 'degraded', phaseText: error.message });
+  });
+
+  const handlers: Handlers<Contract, Caller> = {
+    'credential.issue': (input) => credentials.issue(input),
+    'credential.list': (input) => credentials.list(input),
+    'credential.revoke': (input) => credentials.revoke(input),
+    'credential.trust': () => credentials.trust(),
+    'move.start': (input, { caller }) => ({
+      move: attached().moves.start({ ...input, requestedBy: caller.kind, reason: 'asked for by hand' }),
+    }),
+    'move.wait': async (input, { signal }) => ({
+      move: await attached().moves.wait(input.move, input.limitMs, signal),
+    }),
+    'move.continue': (input) => ({ move: attached().moves.proceed(input.move) }),
+    'move.cancel': (input) => ({ move: attached().moves.cancel(input.move) }),
+    'proposal.approve': (input, { caller }) => ({
+      proposal: attached().response.approve(input.proposal, caller.kind),
+    }),
+    'proposal.decline': (input, { caller }) => ({
+      proposal: attached().response.decline(input.proposal, caller.kind),
+    }),
+    'service.policy': (input, { caller }) => {
+      if (!store.state.services[input.service])
+        throw new MoveError('SERVICE_UNKNOWN', `There is no service ${input.service}.`);
+      recorder.record({
+        kind: 'intent',
+        type: 'service.policy',
+        tone: 'decision',
+        text: `Policy of ${input.service}: ${input.policy}.`,
+        subject: input.service,
+        actor: caller.kind,
+        changes: [
+          { op: 'patch', collection: 'services', id: input.service, value: { policy: input.policy } },
+        ],
+      });
+      fleet?.response.reconsider();
+      return { service: input.service, policy: input.policy };
+    },
+    'drill.start': (input) => ({ drill: attached().drills.start(input) }),
+    'drill.wait': async (input, { signal }) => ({
+      drill: await attached().drills.wait(input.drill, input.limitMs, signal),
+    }),
+    'flood.start': async (input) => ({ flood: await attached().floods.start(input) }),
+    'emergency.stop': async (_input, { caller }) => {
+      info({ halted: true });
+      const movesTakenBack = fleet?.moves.takeAllBack() ?? 0;
+      const [floodsStopped, drillsStopped] = await Promise.all([
+        fleet?.floods.stopAll() ?? 0,
+        fleet?.drills.stopAll('emergency stop') ?? 0,
+      ]);
+      recorder.record({
+        kind: 'intent',
+        type: 'emergency.stop',
+        tone: 'attack',
+        text: `Emergency stop by ${caller.kind}: ${floodsStopped} floods, ${drillsStopped} drills, ${movesTakenBack} moves.`,
+        actor: caller.kind,
+      });
+      return { floodsStopped, drillsStopped, movesTakenBack };
+    },
+    'emergency.release': (_input, { caller }) => {
+      info({ halted: false });
+      recorder.record({
+        kind: 'intent',
+        type: 'emergency.release',
+        tone: 'decision',
+        text: 'The emergency stop is released.',
+        actor: caller.kind,
+      });
+      fleet?.response.reconsider();
+      return {};
+    },
+    'ring.verify': async () => {
+      await attached().observer.verifyRing();
+      const ring = store.state.ring.ring;
+      if (!ring) throw new MoveError('RING_UNSEEN', 'No overlay node has answered yet.');
+      return { ring };
+    },
+    'journal.read': (input) => {
+      const records = journal.read({ after: input.after, limit: input.limit });
+      const last = records.at(-1);
+      return {
+        events: records.map(eventOf),
+        next: records.length === input.limit && last ? last.sequence : null,
+      };
+    },
+    'journal.verify': async () => {
+      const verification = await journal.verify();
+      return { ok: verification.ok, checked: verification.checked, firstBad: verification.firstBad ?? null };
+    },
+    doctor: () => options.doctor(),
+    state: (_input, { signal }, emit) => {
+      signal.addEventListener('abort', store.listen(emit), { once: true });
+    },
+    telemetry: async (_input, { signal }, emit) => {
+      await ready.catch(() => undefined);
+      if (!fleet || signal.aborted) return;
+      signal.addEventListener('abort', fleet.observer.listen(emit), { once: true });
+    },
+  };
+
+  return {
+    handlers,
+    ready,
+    async stop() {
+      stopping.abort();
+      info({ phase: 'stopping', phaseText: 'The control plane is stopping.' });
+      await fleet?.stop();
+      saveSnapshot(journal);
+      authority.close();
+      journal.close();
+    },
+  };
+}
+
+/** The pure reducer from journal records to the console's state. */
+function reduce(state: ReturnType<typeof emptyState>, record: JournalRecord): ReturnType<typeof emptyState> {
+  const event = eventOf(record);
+  const changes = (record.data.changes ?? []) as unknown as Change[];
+  return applyChanges(state, [
+    ...changes,
+    { op: 'upsert', collection: 'events', id: event.id, value: event },
+  ]);
+}
+
+function eventOf(record: JournalRecord): JournalEvent {
+  return {
+    id: String(record.sequence),
+    at: record.at,
+    type: record.type,
+    tone: (record.data.tone as JournalEvent['tone'] | undefined) ?? 'muted',
+    text: String(record.data.text ?? record.type),
+    subject: record.subject ?? null,
+  };
+}
+
+function saveSnapshot(journal: Journal): void {
+  // Only what the journal itself implies is kept; a replay from the start gives the same.
+  const { sequence, state } = journal.project(reduce, emptyState(), { snapshot: snapshotName });
+  if (sequence > 0) journal.saveSnapshot(snapshotName, sequence, state);
+}
+
+/** The key that signs the journal's head now and then; made at the first start, readable by its owner. */
+function journalKey(home: string): KeyObject {
+  const path = join(home, 'journal.key.pem');
+  try {
+    return createPrivateKey(readFileSync(path));
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause;
+  }
+  const { privateKey } = generateKeyPairSync('ed25519');
+  writeFileSync(path, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600, flag: 'wx' });
+  return privateKey;
+}
+
+/** The manifest of the lab in this home; waits until there is one. */
+function waitForManifest(home: string, signal: AbortSignal): Promise<LabManifest> {
+  const folder = join(home, 'lab');
+  const read = (): LabManifest | null => {
+    try {
+      return labManifestSchema.parse(JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8')));
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code === 'ENOENT' || thrown instanceof SyntaxError) return null;
+      throw new MoveError(
+        'MANIFEST_INVALID',
+        'The manifest of the lab cannot be read. Take the lab down and up again.',
+        {},
+        thrown,
+      );
+    }
+  };
+  return new Promise((resolve, reject) => {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    const look = () => {
+      try {
+        const manifest = read();
+        if (manifest) finish(() => resolve(manifest));
+      } catch (thrown) {
+        finish(() => reject(thrown));
+      }
+    };
+    // Where a file system tells nothing, looking does.
+    const timer = setInterval(look, manifestWaitMs);
+    const watcher = watch(folder, look);
+    const finish = (settle: () => void) => {
+      clearInterval(timer);
+      watcher.close();
+      signal.removeEventListener('abort', onAbort);
+      settle();
+    };
+    const onAbort = () => finish(() => reject(new MoveError('CANCELLED', 'The control plane was stopped.')));
+    signal.addEventListener('abort', onAbort, { once: true });
+    look();
+  });
+}
