@@ -1,4 +1,4 @@
-import { endOf, type ProbeSample } from '../measure/probe-sample.ts';
+import type { ProbeSample } from '../measure/probe-sample.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { DrillPlan } from './drill-plan.ts';
@@ -129,8 +129,8 @@ class DrillRun {
       alarmsAt: this.#alarmsAt.filter((at) => at >= startedAt).sort((left, right) => left - right),
       decidedAt: late?.decidedAt,
       move: late?.move,
-      overlay: this.#from(startedAt, 'overlay'),
-      direct: this.#from(startedAt, 'direct'),
+      overlay: this.#between(startedAt, endedAt, 'overlay'),
+      direct: this.#between(startedAt, endedAt, 'direct'),
     };
   }
 
@@ -250,8 +250,9 @@ class DrillRun {
     });
   }
 
-  #from(startedAt: number, way: 'overlay' | 'direct'): ProbeSample[] {
-    return this.#samples[way].filter((sample) => endOf(sample) >= startedAt && sample.startedAt >= startedAt);
+  /** What was asked while the drill lasted, whenever it was answered. */
+  #between(from: number, to: number, way: 'overlay' | 'direct'): ProbeSample[] {
+    return this.#samples[way].filter((sample) => sample.startedAt >= from && sample.startedAt <= to);
   }
 
   #halt(fault: MoveError): void {

@@ -8,11 +8,11 @@ export interface SurgeSummary {
   failures: number;
   downloadedBytes: number;
   uploadedBytes: number;
-  /** Milliseconds since the epoch. */
-  firstRequestAt: number;
-  lastAnswerAt: number;
-  /** Megabits a second of bodies, both directions together. */
-  carriedMbit: number;
+  /** Milliseconds since the epoch: the first request, and the end of the last answer. */
+  firstPacketAt: number;
+  lastPacketAt: number;
+  /** Megabits a second of bodies that were carried, both directions together. */
+  offeredMbit: number;
   ended: 'complete' | 'stopped';
 }
 
@@ -44,8 +44,8 @@ export async function sendSurge(
   const over = AbortSignal.any([signal, AbortSignal.timeout(Math.ceil(surge.seconds * 1000))]);
   const body = shape.uploadBytes > 0 ? Buffer.alloc(shape.uploadBytes, 'x') : undefined;
   const summary = { requests: 0, failures: 0, downloadedBytes: 0, uploadedBytes: 0 };
-  const firstRequestAt = clock.now();
-  onFirstRequest(firstRequestAt);
+  const firstPacketAt = clock.now();
+  onFirstRequest(firstPacketAt);
   const ask = (uploading: boolean) =>
     new Promise<boolean>((resolve) => {
       const sent = uploading ? body : undefined;
@@ -87,13 +87,13 @@ export async function sendSurge(
   } finally {
     agent.destroy();
   }
-  const lastAnswerAt = clock.now();
+  const lastPacketAt = clock.now();
   const bits = (summary.downloadedBytes + summary.uploadedBytes) * 8;
   return {
     ...summary,
-    firstRequestAt,
-    lastAnswerAt,
-    carriedMbit: bits / 1000 / Math.max(1, lastAnswerAt - firstRequestAt),
+    firstPacketAt,
+    lastPacketAt,
+    offeredMbit: bits / 1000 / Math.max(1, lastPacketAt - firstPacketAt),
     ended: signal.aborted ? 'stopped' : 'complete',
   };
 }

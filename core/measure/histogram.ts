@@ -61,7 +61,7 @@ export class Histogram {
   }
 
   /** Counts one duration in milliseconds. Negative and non-finite values are refused. */
-  add(valueMs: number): void {
+  record(valueMs: number): void {
     if (!(valueMs >= 0) || valueMs === Number.POSITIVE_INFINITY) {
       throw new MoveError(
         'DURATION_INVALID',

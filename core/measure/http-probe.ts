@@ -34,12 +34,16 @@ interface Request {
 
 /** A connection that was idle this long is closed rather than used: Apache closes its own after 5 s. */
 const IDLE_LIMIT_MS = 2000;
+/** Milliseconds within which a request that has reached its limit is given up. */
+const WATCH_MS = 50;
+/** Requests that may be outstanding at once, whatever pace and limit say. */
+const MAXIMUM_OUTSTANDING = 2001;
 
 /**
  * Asks for one URL over and over in open loop: a new request every `periodMs` whether or not the earlier
  * ones were answered, so that a stall is measured by every person who would have met it. Each request takes
  * the most recently used idle keep-alive connection or opens a new one; none is ever sent twice. At most
- * limitMs / periodMs requests (and idle connections) exist at a time.
+ * limitMs / periodMs requests (and idle connections) exist at a time, and never more than 2001.
  *
  * An answer is right when its status is 200 and its body is the expected one to the last byte.
  */
@@ -73,8 +77,8 @@ export class HttpProbe {
           ? 'the URL must carry no password'
           : !(periodMs >= 1 && periodMs <= 60_000)
             ? 'periodMs must be 1 to 60000'
-            : !(limitMs >= periodMs && limitMs <= 60_000 && limitMs / periodMs <= 2000)
-              ? 'limitMs must be periodMs to 60000, and at most 2000 periods'
+            : !(limitMs >= 1 && limitMs <= 60_000 && limitMs / periodMs <= 2000)
+              ? 'limitMs must be 1 to 60000, and at most 2000 periods'
               : via.kind === 'direct' && !isIPv4(via.address)
                 ? 'a direct probe needs an IPv4 address'
                 : undefined;
@@ -121,6 +125,27 @@ export class HttpProbe {
     for (const connection of this.#idle.splice(0)) connection.destroy();
   }
 
+  /**
+   * Asks faster or slower from now on; what is right and what is outstanding stay as they are.
+   * @throws MoveError `PROBE_INVALID` when `periodMs` is not 1 to 60000, or the limit is more than 2000 periods.
+   */
+  changePeriod(periodMs: number): void {
+    if (!(periodMs >= 1 && periodMs <= 60_000 && this.#options.limitMs / periodMs <= 2000)) {
+      throw new MoveError(
+        'PROBE_INVALID',
+        'This probe cannot run at that pace: periodMs must be 1 to 60000.',
+        {
+          periodMs,
+        },
+      );
+    }
+    this.#options.periodMs = periodMs;
+    if (!this.#issuing) return;
+    this.#nextAt = Math.min(this.#nextAt, this.#clock.monotonic() + periodMs);
+    clearTimeout(this.#timer);
+    this.#tick();
+  }
+
   #tick(): void {
     const now = this.#clock.monotonic();
     const { periodMs, limitMs } = this.#options;
@@ -137,10 +162,12 @@ export class HttpProbe {
       if (now - this.#nextAt > limitMs) this.#nextAt = now;
       while (this.#nextAt <= now) {
         this.#nextAt += periodMs;
-        if (this.#waiting.length < limitMs / periodMs + 1) this.#issue();
+        if (this.#waiting.length < MAXIMUM_OUTSTANDING) this.#issue();
       }
     }
-    const delay = this.#issuing ? this.#nextAt - this.#clock.monotonic() : periodMs;
+    // While something is outstanding its limit is looked after, however slow the pace is.
+    const untilNext = this.#issuing ? this.#nextAt - this.#clock.monotonic() : periodMs;
+    const delay = this.#waiting.length > 0 ? Math.min(untilNext, WATCH_MS) : untilNext;
     this.#timer = setTimeout(() => this.#tick(), Math.max(0, delay));
   }
 

@@ -42,7 +42,7 @@ export class OneSecondAggregator {
         this.#open.sort((left, right) => left.second - right.second);
       }
     }
-    slot.durations.add(durationMs);
+    slot.durations.record(durationMs);
     if (!ok) slot.failures += 1;
     return this.#open.splice(0, Math.max(0, this.#open.length - OPEN_SECONDS)).map(close);
   }

@@ -100,7 +100,7 @@ function ended(signal: AbortSignal, limitMs: number, lags: Histogram): Promise<v
   return new Promise((resolve) => {
     let due = performance.now() + 100;
     const watch = setInterval(() => {
-      lags.add(Math.max(0, performance.now() - due));
+      lags.record(Math.max(0, performance.now() - due));
       due = performance.now() + 100;
     }, 100);
     const finish = () => {

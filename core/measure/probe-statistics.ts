@@ -17,7 +17,7 @@ export function summarizeProbes(samples: readonly ProbeSample[], limitMs: number
   let failures = 0;
   for (const sample of samples) {
     if (sample.outcome !== 'ok') failures += 1;
-    durations.add(sample.outcome === 'ok' ? sample.durationMs : Math.max(limitMs, sample.durationMs));
+    durations.record(sample.outcome === 'ok' ? sample.durationMs : Math.max(limitMs, sample.durationMs));
   }
   return {
     requests: samples.length,

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -116,13 +116,11 @@ export class SmallLab {
 
   close(): void {
     for (const child of this.#children) child.kill('SIGKILL');
-    for (const name of ['router', ...Object.keys(hosts)]) {
-      try {
-        execFileSync('ip', ['netns', 'del', this.#ns(name)], { stdio: 'ignore', timeout: 5000 });
-      } catch {
-        // it was never made
-      }
-    }
+    const mine = readdirSync('/run/netns').filter((name) => name.startsWith(`${this.#prefix}-`));
+    this.#ip(
+      ['-batch', '-'],
+      mine.map((name) => `netns del ${name}`),
+    );
     rmSync(this.#directory, { recursive: true });
   }
 

@@ -12,7 +12,7 @@ test('every percentile is within 1% of the exact one, from microseconds to minut
   const random = seededRandom(7);
   const values = Array.from({ length: 20_000 }, () => 10 ** (random.below(80_000) / 10_000 - 3));
   const histogram = new Histogram();
-  for (const value of values) histogram.add(value);
+  for (const value of values) histogram.record(value);
   for (const fraction of [0.001, 0.01, 0.25, 0.5, 0.9, 0.95, 0.99, 0.999, 1]) {
     const exact = exactPercentile(values, fraction);
     expect(Math.abs(histogram.percentile(fraction) - exact) / exact).toBeLessThanOrEqual(0.01);
@@ -26,8 +26,8 @@ test('merging two histograms equals counting everything in one', () => {
   const [left, right, both] = [new Histogram(), new Histogram(), new Histogram()];
   for (let index = 0; index < 1000; index += 1) {
     const value = random.below(100_000) / 100;
-    (index % 3 === 0 ? left : right).add(value);
-    both.add(value);
+    (index % 3 === 0 ? left : right).record(value);
+    both.record(value);
   }
   left.merge(right);
   const { sumMs, ...rest } = left.toJSON();
@@ -38,7 +38,7 @@ test('merging two histograms equals counting everything in one', () => {
 
 test('a histogram survives JSON, and a damaged one is refused', () => {
   const histogram = new Histogram();
-  for (const value of [0, 0.5, 12, 12, 7_200_000]) histogram.add(value);
+  for (const value of [0, 0.5, 12, 12, 7_200_000]) histogram.record(value);
   const copy = Histogram.fromJSON(JSON.parse(JSON.stringify(histogram)));
   expect(copy.toJSON()).toEqual(histogram.toJSON());
   expect(copy.percentile(0.5)).toBeCloseTo(12, 0);
@@ -53,7 +53,7 @@ test('an empty histogram answers 0 and impossible durations are refused', () => 
   ]);
   expect(Histogram.fromJSON(histogram.toJSON()).minMs).toBe(0);
   for (const value of [-1, Number.NaN, Number.POSITIVE_INFINITY]) {
-    expect(() => histogram.add(value)).toThrow(expect.objectContaining({ code: 'DURATION_INVALID' }));
+    expect(() => histogram.record(value)).toThrow(expect.objectContaining({ code: 'DURATION_INVALID' }));
   }
 });
 

@@ -141,6 +141,39 @@ test('a server that closes idle connections or ends each answer with a close cos
   expect(outcomes(await collect(direct(port), 60))).toEqual(['ok']);
 });
 
+test('the pace changes while it runs, and what is right stays so', async () => {
+  let count = 0;
+  const port = await serve(
+    http.createServer((_request, response) => {
+      count += 1;
+      response.end(count <= 2 ? page : 'a decoy');
+    }),
+  );
+  const samples: ProbeSample[] = [];
+  let enough = () => {};
+  const reached = new Promise<void>((resolve) => {
+    enough = resolve;
+  });
+  const probe = new HttpProbe({ ...direct(port), periodMs: 60_000 }, (sample) => {
+    samples.push(sample);
+    if (samples.length === 1) probe.changePeriod(10);
+    if (samples.length >= 8) enough();
+  });
+  probe.start();
+  await reached;
+  await probe.stop();
+  expect(samples.map((sample) => sample.outcome).slice(0, 2)).toEqual(['ok', 'ok']);
+  expect(outcomes(samples.slice(2))).toEqual(['wrong']);
+  expect(() => probe.changePeriod(0)).toThrow(expect.objectContaining({ code: 'PROBE_INVALID' }));
+});
+
+test('a slow pace does not stretch the limit', async () => {
+  const port = await serve(net.createServer());
+  const [sample] = await collect({ ...direct(port), periodMs: 5000, limitMs: 200 }, 1);
+  expect(sample?.outcome).toBe('timeout');
+  expect(sample?.durationMs).toBeLessThan(1500);
+});
+
 test('options that make no sense are refused', () => {
   const bad: Partial<HttpProbeOptions>[] = [
     { url: 'https://shop.example/' },
