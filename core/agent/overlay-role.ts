@@ -9,7 +9,7 @@ import type { LinkPool } from '../overlay/link-pool.ts';
 import { verifyLocationRecord } from '../overlay/location-record.ts';
 import { createOverlayNode } from '../overlay/overlay-node.ts';
 import type { StreamRouter } from '../overlay/stream-router.ts';
-import { owns, ringIdentifier, serviceKey } from '../ring/identifier.ts';
+import { ringIdentifier } from '../ring/identifier.ts';
 import type { Peer, RingTransport } from '../ring/messages.ts';
 import { RingNode } from '../ring/ring-node.ts';
 import { systemClock } from '../runtime/clock.ts';
@@ -155,7 +155,6 @@ export async function startOverlayRole(
         const status = ring.status();
         const nodeStatus = node.status();
         for (const service of Object.keys(nodeStatus.services)) services.add(service);
-        const records = directory.records();
         return {
           ring: status,
           ringIdentifier: status.identifier,
@@ -170,13 +169,11 @@ export async function startOverlayRole(
             ]),
           ),
           servlets,
-          records: records.map((record) => ({
+          records: directory.records().map(({ record, owner }) => ({
             service: record.service,
             site: record.site,
             epoch: record.epoch,
-            owner:
-              status.predecessor !== null &&
-              owns(status.predecessor.identifier, serviceKey(record.service), status.identifier),
+            owner,
           })),
         };
       },

@@ -256,7 +256,7 @@ export class Observer {
       const histogram = new Histogram();
       let failures = 0;
       for (const sample of taken) {
-        if (sample.outcome === 'ok') histogram.add(sample.durationMs);
+        if (sample.outcome === 'ok') histogram.record(sample.durationMs);
         else failures += 1;
       }
       const some = histogram.count > 0;

@@ -1,6 +1,7 @@
 import type { Identifier } from './identifier.ts';
 import { between } from './identifier.ts';
 import type { Peer } from './messages.ts';
+import { defaultSuccessorListLength } from './ring-node-options.ts';
 
 /** What the check needs to know of one living member; `RingNode.status()` has it. */
 export interface MemberState {
@@ -35,7 +36,8 @@ export interface RingCheck {
 }
 
 export interface InvariantOptions {
-  successorListLength: number;
+  /** Zave's r. 4, as of a ring node that is not told otherwise. */
+  successorListLength?: number;
   /** Members that must never be skipped, where the ring has a stable base (Zave 2015). */
   base?: readonly Identifier[];
 }
@@ -46,7 +48,10 @@ export interface InvariantOptions {
  * with what follows from it and tells people more: distinct and ordered lists, exactly one ring, ordered,
  * every other member connected to it. Pure; takes time in the order of members times list length.
  */
-export function checkRingInvariant(states: readonly MemberState[], options: InvariantOptions): RingCheck {
+export function checkRingInvariant(
+  states: readonly MemberState[],
+  options: InvariantOptions = {},
+): RingCheck {
   const violations: RingViolation[] = [];
   const say = (rule: RingRule, culprit: string, detail: string): void => {
     violations.push({ rule, culprit, detail });
@@ -149,7 +154,7 @@ function checkSkipped(
   options: InvariantOptions,
   say: Say,
 ): void {
-  const needed = options.successorListLength + 1;
+  const needed = (options.successorListLength ?? defaultSuccessorListLength) + 1;
   const skippedBy = findSkipped(members.values(), order);
   for (const passed of options.base ?? []) {
     const culprit = skippedBy.get(passed);

@@ -46,6 +46,7 @@ export class Lookup {
   readonly #candidates = new Map<Identifier, { peer: Peer; path: Peer[] }>();
   readonly #gone: Set<Identifier>;
   readonly #slow = new Set<Identifier>();
+  readonly #askedAgain = new Set<Identifier>();
   #calls = 0;
 
   constructor(key: Identifier, source: LookupSource) {
@@ -89,8 +90,18 @@ export class Lookup {
       if (best && owners[0] && owns(best.peer.identifier, this.#key, owners[0].identifier)) {
         return { from: best, owners };
       }
+      if (best && owners.length === 0) this.#askAgain(best);
       await this.#askNext();
     }
+  }
+
+  /** Everybody that `answered` listed has failed since: by now it may know better. Once for each member. */
+  #askAgain(answered: Answered): void {
+    const { peer, path } = answered;
+    if (this.#askedAgain.has(peer.identifier) || peer === this.#source.start?.peer) return;
+    this.#askedAgain.add(peer.identifier);
+    this.#answered.splice(this.#answered.indexOf(answered), 1);
+    this.#candidates.set(peer.identifier, { peer, path: path.slice(0, -1) });
   }
 
   /** Asks the owner itself: it must live, and may know a newer member between its predecessor and the key. */

@@ -3,6 +3,9 @@ import type { MoveError } from '../runtime/errors.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Peer, RingTransport } from './messages.ts';
 
+/** Zave's r, unless a node is told otherwise. */
+export const defaultSuccessorListLength = 4;
+
 export interface RingNodeOptions {
   self: Peer;
   transport: RingTransport;

@@ -9,6 +9,7 @@ import type { Peer, PingAnswer, RingCaller } from './messages.ts';
 import { asRecord, parseOptionalPeer, parsePeer, parsePeers } from './messages.ts';
 import { RingCalls, stepAnswer } from './ring-calls.ts';
 import type { RingNodeOptions, RingStatus } from './ring-node-options.ts';
+import { defaultSuccessorListLength } from './ring-node-options.ts';
 import { RoutingState } from './routing-state.ts';
 
 const busyRounds = 3;
@@ -38,7 +39,7 @@ export class RingNode {
 
   constructor(options: RingNodeOptions) {
     this.#options = {
-      successorListLength: 4,
+      successorListLength: defaultSuccessorListLength,
       quietPeriodMs: 500,
       busyPeriodMs: 50,
       callDeadlineMs: 750,

@@ -7,7 +7,7 @@ import type { StoreOutcome } from './record-store.ts';
 export interface DirectoryCaller {
   role: string;
   name: string;
-  services: readonly string[];
+  services: readonly string[] | 'any';
   serial: string;
   /** `ringIdentifier` of the certificate; only overlay nodes have one. */
   identifier?: RingCaller['identifier'];

@@ -1,4 +1,4 @@
-import { serviceKey } from '../../ring/identifier.ts';
+import { owns, serviceKey } from '../../ring/identifier.ts';
 import type { Peer } from '../../ring/messages.ts';
 import { asRecord } from '../../ring/messages.ts';
 import { MoveError, toMoveError } from '../../runtime/errors.ts';
@@ -139,9 +139,13 @@ export class Directory {
     return this.#store.get(service);
   }
 
-  /** Every record that this node holds now. */
-  records(): LocationRecord[] {
-    return this.#store.all();
+  /** All records held here; `owner` where this node is the service's directory node, else it is a replica. */
+  records(): { record: LocationRecord; owner: boolean }[] {
+    const { predecessor, identifier } = this.#options.ring.status();
+    return this.#store.all().map((record) => ({
+      record,
+      owner: predecessor !== null && owns(predecessor.identifier, serviceKey(record.service), identifier),
+    }));
   }
 
   /**

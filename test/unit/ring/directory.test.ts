@@ -130,6 +130,13 @@ describe('the directory', () => {
     expect(answer).toMatchObject({ outcome: 'moved' });
     expect(overlay.heldAt().sort()).toEqual([...holders].sort());
     expect(holders).toHaveLength(3);
+    const roles = holders.map((name) =>
+      overlay
+        .directory(name)
+        .records()
+        .map(({ owner }) => owner),
+    );
+    expect(roles).toEqual([[true], [false], [false]]);
     for (const name of overlay.directories.keys()) {
       expect(await overlay.find(name)).toMatchObject({ site: 'a1', epoch: 1 });
     }

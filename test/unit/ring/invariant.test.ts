@@ -33,6 +33,11 @@ describe("Zave's invariant", () => {
     expect(membersNotSettled(ideal(), 2)).toEqual([]);
   });
 
+  it('takes the usual list length unless told otherwise', () => {
+    const { violations } = checkRingInvariant(ideal());
+    expect(violations).toMatchObject([{ rule: 'sufficient-principals', culprit: 'the ring' }]);
+  });
+
   it('holds while an appendage joins and while dead entries remain, though that is not settled', () => {
     const states = [...ideal(), member(25, null, [30, 40])];
     expect(rulesOf(states)).toEqual([]);
