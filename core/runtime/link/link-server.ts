@@ -1,4 +1,5 @@
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
+import { systemClock } from '../clock.ts';
 import { MoveError, toMoveError } from '../errors.ts';
 import type { Link } from './link.ts';
 import type { LinkIdentity, LinkOptions, RefusedPeer } from './link-tls.ts';
@@ -37,16 +38,22 @@ export async function listenLinks(options: ListenOptions): Promise<LinkServer> {
   const links = new Set<Link>();
   // Room for handshakes under way beside the links.
   server.maxConnections = maxLinks + 256;
-  server.prependListener('connection', () => {
+  const connections = new Set<Socket>();
+  server.prependListener('connection', (connection: Socket) => {
+    connections.add(connection);
+    connection.once('close', () => connections.delete(connection));
     const current = options.identity();
     if (current === identity) return;
     identity = current;
     server.setSecureContext(renewedSettings(current));
   });
   server.on('tlsClientError', (cause, socket) => {
+    const { remoteAddress } = socket;
+    // Node leaves a socket open whose handshake ran out of time.
+    socket.destroy();
     options.onRefused?.(
       new MoveError('LINK_HANDSHAKE', `A TLS handshake failed: ${cause.message}.`, {}, cause),
-      { remoteAddress: socket.remoteAddress, certificate: undefined },
+      { remoteAddress, certificate: undefined },
     );
   });
   server.on('secureConnection', (socket) => {
@@ -109,6 +116,10 @@ export async function listenLinks(options: ListenOptions): Promise<LinkServer> {
     close() {
       const done = new Promise<void>((resolve) => server.close(() => resolve()));
       for (const link of [...links]) link.close();
+      // Links have a second to say goodbye; handshakes under way go with whatever is left then.
+      (options.clock ?? systemClock).after(1100, () => {
+        for (const connection of connections) connection.destroy();
+      });
       return done;
     },
   };
