@@ -1,6 +1,6 @@
 import type { Client } from '../contract/channel.ts';
 import type { Contract, InputOf, MethodName, OutputOf } from '../contract/contract.ts';
-import type { ConsoleState } from '../contract/state.ts';
+import { applyChanges, type ConsoleState, emptyState, type StateMessage } from '../contract/state.ts';
 import { attachControl } from '../control/attach.ts';
 import { MoveError } from '../runtime/errors.ts';
 import type { CommandContext } from './command-context.ts';
@@ -9,11 +9,19 @@ import { startControlProcess } from './control-process.ts';
 /** Milliseconds that an ordinary call may take. */
 export const callDeadlineMs = 120_000;
 
+/** Milliseconds that a starting control plane has to attach to its hosts. */
+const readyDeadlineMs = 180_000;
+
 /** Calls of the control plane with this command's cancellation and deadline. */
 export interface ControlLink {
   call<N extends MethodName>(method: N, input: InputOf<N>): Promise<OutputOf<N>>;
   /** The whole state as it is now. */
   snapshot(): Promise<{ revision: number; state: ConsoleState }>;
+  /**
+   * As `snapshot`, but once the control plane has attached to the hosts, or has found that it cannot.
+   * Where it still looks for a lab it answers at once, unless `lab` says that one is up.
+   */
+  ready(options?: { lab: boolean }): Promise<{ revision: number; state: ConsoleState }>;
   readonly client: Client<Contract>;
 }
 
@@ -60,37 +68,59 @@ function linkOf(client: Client<Contract>, signal: AbortSignal): ControlLink {
       client.call(method, input as never, { signal, deadlineMs: callDeadlineMs }) as Promise<
         OutputOf<typeof method>
       >,
-    snapshot() {
-      return new Promise((resolve, reject) => {
-        const fail = (code: string, message: string) => {
-          stop();
-          reject(new MoveError(code, message));
-        };
-        const timer = setTimeout(
-          () => fail('DEADLINE_EXCEEDED', `The control plane sent no state within ${callDeadlineMs} ms.`),
-          callDeadlineMs,
-        );
-        const onAbort = () => fail('CANCELLED', 'The command was cancelled.');
-        signal.addEventListener('abort', onAbort, { once: true });
-        const stopListening = client.listen(
-          'state',
-          {},
-          (message) => {
-            if (message.kind !== 'snapshot') return;
-            stop();
-            resolve({ revision: message.revision, state: message.state as unknown as ConsoleState });
-          },
-          (error) => {
-            stop();
-            reject(error ? MoveError.fromBody(error) : new MoveError('DISCONNECTED', 'The state ended.'));
-          },
-        );
-        function stop() {
-          clearTimeout(timer);
-          signal.removeEventListener('abort', onAbort);
-          queueMicrotask(() => stopListening());
-        }
-      });
-    },
+    snapshot: () => watchState(client, signal, callDeadlineMs, () => true),
+    ready: ({ lab } = { lab: false }) =>
+      watchState(client, signal, readyDeadlineMs, ({ console: { console: info } }) => {
+        if (!info) return false;
+        return info.phase !== 'starting' || (info.labName === null && !lab);
+      }),
   };
+}
+
+/**
+ * Follows the state until it is as wanted, and answers it.
+ * @throws MoveError `DEADLINE_EXCEEDED`, `CANCELLED`, or why the stream ended.
+ */
+function watchState(
+  client: Client<Contract>,
+  signal: AbortSignal,
+  deadlineMs: number,
+  wanted: (state: ConsoleState) => boolean,
+): Promise<{ revision: number; state: ConsoleState }> {
+  return new Promise((resolve, reject) => {
+    let state = emptyState();
+    const stop = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+      queueMicrotask(() => stopListening());
+    };
+    const fail = (error: MoveError) => {
+      stop();
+      reject(error);
+    };
+    const onAbort = () => fail(new MoveError('CANCELLED', 'The command was cancelled.'));
+    const timer = setTimeout(() => {
+      const text = state.console.console?.phaseText;
+      fail(
+        new MoveError(
+          'DEADLINE_EXCEEDED',
+          `The control plane was not ready within ${deadlineMs} ms${text ? `; it says: ${text}` : '.'}`,
+        ),
+      );
+    }, deadlineMs);
+    signal.addEventListener('abort', onAbort, { once: true });
+    const stopListening = client.listen(
+      'state',
+      {},
+      (received) => {
+        const message = received as unknown as StateMessage;
+        state = message.kind === 'snapshot' ? message.state : applyChanges(state, message.changes);
+        if (!wanted(state)) return;
+        stop();
+        resolve({ revision: message.revision, state });
+      },
+      (error) => fail(error ? MoveError.fromBody(error) : new MoveError('DISCONNECTED', 'The state ended.')),
+    );
+    if (signal.aborted) onAbort();
+  });
 }

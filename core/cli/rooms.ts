@@ -13,11 +13,16 @@ export interface RunningControl {
 
 export interface LabRoom {
   /** Brings the lab up; answers its status. Does nothing but answer when it is up already. */
-  start(options: { home: string; spec?: string; log: (line: string) => void }): Promise<unknown>;
-  stop(options: { home: string; log: (line: string) => void }): Promise<unknown>;
+  start(options: { home: string; spec?: string; signal?: AbortSignal }): Promise<unknown>;
+  stop(options: { home: string }): Promise<void>;
   status(home: string): Promise<{ running: boolean }>;
   /** Runs a command on a host with this process's standard streams; answers its exit code. */
-  exec(options: { home: string; host: string; command: readonly string[] }): Promise<number>;
+  exec(options: {
+    home: string;
+    host: string;
+    command: readonly string[];
+    signal: AbortSignal;
+  }): Promise<number>;
   statusSchema: z.ZodType;
 }
 

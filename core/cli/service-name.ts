@@ -6,7 +6,7 @@ import type { ControlLink } from './control-link.ts';
  * @throws MoveError `UNKNOWN_SERVICE` or `AMBIGUOUS_SERVICE`, naming the services that there are.
  */
 export async function fullServiceName(link: ControlLink, typed: string): Promise<string> {
-  const services = Object.keys((await link.snapshot()).state.services).sort();
+  const services = Object.keys((await link.ready()).state.services).sort();
   if (services.includes(typed)) return typed;
   const meant = services.filter((service) => service.startsWith(`${typed}.`));
   if (meant.length === 1 && meant[0] !== undefined) return meant[0];

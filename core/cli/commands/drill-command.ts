@@ -23,6 +23,7 @@ export const drillCommand: Command = {
     const started = await bringUp(context, { startControl: context.mayStart });
     try {
       return await withControl(context, async (link) => {
+        await link.ready({ lab: true });
         let { drill } = await link.call('drill.start', input);
         context.say(`Drill ${drill.id} (${drill.kind}) runs against site ${drill.site}.`);
         try {

@@ -6,8 +6,12 @@ export const emergencyCommands: readonly Command[] = [
   contractCommand({
     path: ['flood'],
     method: 'flood.start',
-    refine: async (input, link) =>
-      input.service === undefined ? input : { ...input, service: await fullServiceName(link, input.service) },
+    refine: async (input, link) => {
+      if (input.service !== undefined)
+        return { ...input, service: await fullServiceName(link, input.service) };
+      await link.ready();
+      return input;
+    },
   }),
   contractCommand({ path: ['stop'], method: 'emergency.stop' }),
   contractCommand({ path: ['release'], method: 'emergency.release' }),

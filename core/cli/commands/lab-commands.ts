@@ -16,7 +16,11 @@ export const labCommands: readonly Command[] = [
       const lab = await context.rooms.lab();
       const spec = parsed.text('spec');
       context.print(
-        await lab.start({ home: context.home, log: context.say, ...(spec === undefined ? {} : { spec }) }),
+        await lab.start({
+          home: context.home,
+          signal: context.signal,
+          ...(spec === undefined ? {} : { spec }),
+        }),
       );
       return 0;
     },
@@ -27,7 +31,7 @@ export const labCommands: readonly Command[] = [
     output: () => z.object({ running: z.literal(false) }),
     async run(context) {
       const lab = await context.rooms.lab();
-      await lab.stop({ home: context.home, log: context.say });
+      await lab.stop({ home: context.home });
       context.print({ running: false });
       return 0;
     },
@@ -49,7 +53,12 @@ export const labCommands: readonly Command[] = [
     rest: { name: 'COMMAND', docs: 'the command and its arguments' },
     async run(context, parsed) {
       const lab = await context.rooms.lab();
-      return lab.exec({ home: context.home, host: parsed.at(0), command: parsed.rest });
+      return lab.exec({
+        home: context.home,
+        host: parsed.at(0),
+        command: parsed.rest,
+        signal: context.signal,
+      });
     },
   },
 ];

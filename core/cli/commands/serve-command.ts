@@ -10,6 +10,7 @@ import type { Command } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
 import { rendererDirectory } from '../product-root.ts';
 import type { RunningControl } from '../rooms.ts';
+import { errorBodyOf } from '../run.ts';
 
 /** Milliseconds that an orderly stop of the control plane may take. */
 const stopDeadlineMs = 20_000;
@@ -54,7 +55,7 @@ export const serveCommand: Command = {
         if (context.signal.aborted) resolve('stopped');
         else context.signal.addEventListener('abort', () => resolve('stopped'), { once: true });
       });
-      if ((await Promise.race([control.ready, stopped])) !== 'stopped') {
+      if ((await Promise.race([attached(context, control), stopped])) !== 'stopped') {
         context.print({
           ready: true,
           socket: door.socketPath,
@@ -71,6 +72,16 @@ export const serveCommand: Command = {
     return 0;
   },
 };
+
+/** Waits for the hosts where there is a lab to attach to; a fleet that fails leaves a degraded control plane. */
+async function attached(context: CommandContext, control: RunningControl): Promise<void> {
+  const lab = await context.rooms.lab();
+  if (!(await lab.status(context.home)).running) {
+    context.say('No lab is up; the control plane attaches to it when it comes.');
+    return;
+  }
+  await control.ready.catch((thrown: unknown) => context.say(JSON.stringify({ error: errorBodyOf(thrown) })));
+}
 
 async function stopInTime(control: RunningControl | undefined): Promise<void> {
   if (!control) return;

@@ -35,14 +35,14 @@ export async function bringUp(
     if (!labStarted) return;
     context.say('Taking the lab down.');
     await lab
-      .stop({ home: context.home, log: context.say })
+      .stop({ home: context.home })
       .catch((thrown: unknown) => context.say(`The lab did not go down: ${toMoveError(thrown).message}`));
   };
   try {
     if (!(await lab.status(context.home)).running) {
       context.say('Bringing the lab up.');
       labStarted = true;
-      await lab.start({ home: context.home, log: context.say });
+      await lab.start({ home: context.home, signal: context.signal });
     }
     const running = await connectControl(context.home, 'terminal');
     running?.close();

@@ -4,6 +4,7 @@ import fs from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import vm from 'node:vm';
+import { build } from 'esbuild';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { electronBinary } from '../../../core/cli/launch/window-binaries.ts';
 import {
@@ -18,7 +19,6 @@ import { serveShell } from '../../../core/control/local-door.ts';
 import { memoryPorts } from '../../../core/runtime/message-ports/memory-ports.ts';
 import type { ElectronAdapter, SessionAdapter, WindowOptions } from '../../../electron/adapter.ts';
 import { isAppAddress } from '../../../electron/app-address.ts';
-import { buildElectron } from '../../../electron/build-electron.ts';
 import type { FromWindow, ToWindow } from '../../../electron/ipc-envelope.ts';
 import { preloadBridge } from '../../../electron/preload-bridge.ts';
 import { runShell } from '../../../electron/shell.ts';
@@ -417,13 +417,20 @@ describe('the relay', () => {
 });
 
 test('the built preload is CommonJS, needs Electron alone and exposes only the bridge', async () => {
-  const root = fs.mkdtempSync(path.join(directory, 'root-'));
-  fs.symlinkSync(path.resolve('electron'), path.join(root, 'electron'));
-  await buildElectron(root);
-  const code = fs.readFileSync(path.join(root, 'dist', 'electron', 'preload.cjs'), 'utf8');
+  const built = await build({
+    entryPoints: { main: path.resolve('electron/main.ts'), preload: path.resolve('electron/preload.ts') },
+    bundle: true,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node24',
+    external: ['electron'],
+    outdir: directory,
+    write: false,
+  });
+  const codeOf = (name: string) => built.outputFiles.find((file) => file.path.endsWith(name))?.text ?? '';
   const exposed: Record<string, object> = {};
   const required: string[] = [];
-  vm.runInNewContext(code, {
+  vm.runInNewContext(codeOf('preload.js'), {
     module: { exports: {} },
     exports: {},
     require: (name: string) => {
@@ -437,7 +444,7 @@ test('the built preload is CommonJS, needs Electron alone and exposes only the b
   expect(required).toEqual(['electron']);
   expect(Object.keys(exposed)).toEqual(['moveConsole']);
   expect(Object.keys(exposed.moveConsole ?? {}).sort()).toEqual(['close', 'onClose', 'onMessage', 'send']);
-  expect(fs.existsSync(path.join(root, 'dist', 'electron', 'main.cjs'))).toBe(true);
+  expect(codeOf('main.js')).toContain('requestSingleInstanceLock');
 });
 
 const binary = electronBinary(process.env);

@@ -1,0 +1,90 @@
+import { X509Certificate } from 'node:crypto';
+import type { ForwarderEvent } from '../overlay/forwarder/forwarder-event.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { readPkcs12 } from './read-pkcs12.ts';
+import type { CliRooms, ForwarderSettings } from './rooms.ts';
+
+/** The rooms themselves. Each is loaded by the first command that needs it, so that `move --help` is quick. */
+export const loadedRooms: CliRooms = {
+  async startControl(options) {
+    const { startControl } = await import('../control/start-control.ts');
+    return startControl({
+      ...options,
+      doctor: async () => ({ requirements: await loadedRooms.doctor() }),
+    });
+  },
+
+  async lab() {
+    const lab = await import('../lab/lab.ts');
+    const { labExec } = await import('../lab/exec.ts');
+    const { labStatusSchema } = await import('../lab/control-protocol.ts');
+    const { z } = await import('zod');
+    return {
+      async start({ home, spec, signal }) {
+        await lab.startLab({
+          home,
+          ...(spec === undefined ? {} : { spec }),
+          ...(signal === undefined ? {} : { signal }),
+        });
+        return lab.labStatus({ home });
+      },
+      stop: ({ home }) => lab.stopLab({ home }),
+      status: (home) => lab.labStatus({ home }),
+      exec: ({ home, host, command, signal }) => labExec(host, command, { home, signal }),
+      statusSchema: z.discriminatedUnion('running', [
+        labStatusSchema,
+        z.object({ running: z.literal(false) }),
+      ]),
+    };
+  },
+
+  async startForwarder(settings) {
+    const { startForwarder } = await import('../overlay/forwarder/forwarder.ts');
+    const { authorise } = await import('../credentials/authorise.ts');
+    const { readIdentity } = await import('../credentials/identity.ts');
+    const own = ownPem(settings);
+    const trust = certificatesOf(settings.trustPem);
+    const { services } = readIdentity(new X509Certificate(own.certificatePem));
+    const forwarder = await startForwarder({
+      identity: { ...own, trustPem: [settings.trustPem] },
+      authorise: (certificate) => authorise(certificate, { trust, revoked: new Set(), clock: systemClock }),
+      services,
+      accessPoints: settings.accessPoints.map(({ host, port }) =>
+        host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`,
+      ),
+      ...(settings.httpProxy
+        ? { httpProxyPort: settings.httpProxy.port, listenHost: settings.httpProxy.host }
+        : {}),
+      forwards: settings.forwards,
+      events: (event) => settings.log(sentenceOf(event)),
+    });
+    return { ready: { ...forwarder.ready }, close: () => forwarder.close() };
+  },
+
+  async doctor() {
+    const { runDoctor } = await import('./doctor/doctor.ts');
+    return runDoctor();
+  },
+
+  async drillReportSchema() {
+    return (await import('../drills/drill-report.ts')).drillReportSchema;
+  },
+};
+
+function ownPem(settings: ForwarderSettings): { certificatePem: string; keyPem: string } {
+  if (settings.pkcs12 !== undefined) return readPkcs12(settings.pkcs12, settings.password ?? '');
+  return { certificatePem: settings.certificatePem ?? '', keyPem: settings.keyPem ?? '' };
+}
+
+function certificatesOf(pem: string): X509Certificate[] {
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
+  return blocks.map((block) => new X509Certificate(block));
+}
+
+function sentenceOf(event: ForwarderEvent): string {
+  if (event.type === 'connecting') return `Connecting to the access point at ${event.address}.`;
+  if (event.type === 'connected')
+    return `Connected to the access point ${event.accessPoint} at ${event.address}.`;
+  if (event.type === 'refused') return `A connection to ${event.service} was refused: ${event.message}`;
+  return `The access point at ${event.address} was lost: ${event.message}`;
+}
