@@ -1,7 +1,8 @@
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
-import { MoveError } from '../runtime/errors.ts';
+import { MoveError, toMoveError } from '../runtime/errors.ts';
+import { findBlockers } from './blockers.ts';
 import { checkCheckpoint, checkpointFiles, dumpPod, restorePod } from './checkpoint.ts';
 import { Freezer } from './freezer.ts';
 import { connectGateway, controlGateway, probeThroughGateway } from './gateway-client.ts';
@@ -19,6 +20,7 @@ import {
 import { checkPodSpec, storageOnHost } from './pod-spec.ts';
 import { startPodInit } from './pod-start.ts';
 import type {
+  Blocker,
   DumpResult,
   FreezeTimes,
   GatewayStats,
@@ -209,7 +211,18 @@ export class CriuPodRuntime implements PodRuntime {
         pod: id,
       });
     }
-    return dumpPod(this.#config, pod.spec, pod.paths, this.#init(pod), imageDir);
+    try {
+      return await dumpPod(this.#config, pod.spec, pod.paths, this.#init(pod), imageDir);
+    } catch (error) {
+      const cause = toMoveError(error);
+      const [blocker] = cause.code === 'CHECKPOINT_DUMP_FAILED' ? findBlockers(pod.freezer.processes()) : [];
+      if (!blocker) throw cause;
+      throw new MoveError(blocker.code, blocker.message, cause.details, cause);
+    }
+  }
+
+  async blockers(id: string): Promise<Blocker[]> {
+    return findBlockers(this.#pod(id).freezer.processes());
   }
 
   async stateFiles(id: string, imageDir: string): Promise<StateFile[]> {

@@ -45,7 +45,7 @@ export function connectGateway(pid: number, deadlineMs: number): Promise<Socket>
       fail((error as Error).message);
       return;
     }
-    const socket = connect({ path, allowHalfOpen: true });
+    const socket = connect({ path });
     const timer = setTimeout(() => socket.destroy(new Error('timed out')), deadlineMs);
     socket.once('connect', () => {
       clearTimeout(timer);

@@ -106,6 +106,14 @@ export interface PublishedPort {
   podPort: number;
 }
 
+/** Something in a running pod that a checkpoint cannot carry. */
+export interface Blocker {
+  /** The code that a dump would fail with. */
+  code: string;
+  message: string;
+  process: string;
+}
+
 /**
  * Runs, freezes, carries and wakes pods on one hosting site. Order of a move (DESIGN.md, decision 4):
  * source `quiesceAndFreeze`, `dump` (it stays frozen); target `prepareTarget` (fenced), `restore`,
@@ -137,6 +145,8 @@ export interface PodRuntime {
   quiesceAndFreeze(id: string, options?: { freezeMs?: number }): Promise<FreezeTimes>;
   /** Undoes `quiesceAndFreeze`: the pod runs on and its sessions can be resumed. */
   rollback(id: string): Promise<void>;
+  /** What in the running pod would keep it from being carried; empty for a service that can move. */
+  blockers(id: string): Promise<Blocker[]>;
   /** Writes the state of a frozen pod into `imageDir`; the pod stays frozen and alive. Not cancellable. */
   dump(id: string, imageDir: string): Promise<DumpResult>;
   /** What has to travel: every file of this list stands directly in `imageDir`. */

@@ -97,6 +97,7 @@ export function podRuntimeSuite(name: string, open: () => Promise<PodRuntimeHarn
       const [status] = await reopened.list();
       expect(status).toMatchObject({ phase: 'running', fenced: false, spec: { id: spec.id } });
       expect(await reopened.probe(spec.id)).toMatchObject({ status: 200 });
+      expect(await reopened.blockers(spec.id)).toEqual([]);
       expect(await reopened.control(spec.id, 'stats')).toMatchObject({
         ok: true,
         sessions: 0,
@@ -347,6 +348,9 @@ export function podRuntimeSuite(name: string, open: () => Promise<PodRuntimeHarn
         command: [shell!, flag!, `${ring} until [ -e /run/ring ]; do sleep 0.02; done; ${start}`],
       };
       await home.runtime.create(odd, { storage: home.storage });
+      expect(await home.runtime.blockers(spec.id)).toMatchObject([
+        { code: 'CHECKPOINT_IO_URING', process: 'perl' },
+      ]);
       await home.runtime.quiesceAndFreeze(spec.id);
       await expect(home.runtime.dump(spec.id, harness.imageDir)).rejects.toMatchObject({
         code: 'CHECKPOINT_IO_URING',
