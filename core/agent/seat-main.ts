@@ -61,18 +61,14 @@ export async function seatMain(): Promise<number> {
       via = { kind: 'direct', ...configuration.direct };
       output.write({ ready: true, accessPoint: null });
     } else throw new MoveError('OPTIONS_INVALID', 'A seat needs a way: overlay or direct.');
-    const ask = (periodMs: number) => {
-      const before = probe;
-      probe = new HttpProbe(
-        { url: configuration.url, via, periodMs, limitMs: configuration.limitMs },
-        (sample) => output.write({ sample }),
-      );
-      probe.start();
-      // What the slower one still waits for is counted as well.
-      void before?.stop();
-    };
+    const asking = new HttpProbe(
+      { url: configuration.url, via, periodMs: 250, limitMs: configuration.limitMs },
+      (sample) => output.write({ sample }),
+    );
+    probe = asking;
+    asking.start();
     for await (const line of { [Symbol.asyncIterator]: () => lines })
-      ask(paceSchema.parse(JSON.parse(line)).periodMs);
+      asking.changePeriod(paceSchema.parse(JSON.parse(line)).periodMs);
     return 0;
   } catch (thrown) {
     output.write({ error: toMoveError(thrown).toBody() });
