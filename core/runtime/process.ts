@@ -24,7 +24,11 @@ export interface RunResult {
  * Runs an external program without a shell and returns how it ended, whatever its exit code.
  * @throws MoveError `PROGRAM_MISSING` when it cannot be started, `CANCELLED` when `signal` fires.
  */
-export function runProgram(command: string, args: readonly string[], options: RunOptions): Promise<RunResult> {
+export function runProgram(
+  command: string,
+  args: readonly string[],
+  options: RunOptions,
+): Promise<RunResult> {
   const limit = options.maxOutputBytes ?? 1 << 20;
   return new Promise((resolve, reject) => {
     const child = spawn(command, args, { env: options.env ?? process.env, cwd: options.cwd, stdio: 'pipe' });
@@ -92,7 +96,9 @@ export async function runChecked(
 ): Promise<RunResult> {
   const result = await runProgram(command, args, options);
   if (result.code !== 0) {
-    const reason = result.timedOut ? `took longer than ${options.timeoutMs} ms` : `ended with ${result.code ?? result.signal}`;
+    const reason = result.timedOut
+      ? `took longer than ${options.timeoutMs} ms`
+      : `ended with ${result.code ?? result.signal}`;
     throw new MoveError('PROGRAM_FAILED', `${command} ${reason}.`, {
       command,
       args: args.join(' '),
