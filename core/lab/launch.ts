@@ -79,8 +79,6 @@ export async function launchLab({ home, specFile, owner, entry }: LaunchOptions)
       paths.directory,
       ...transientFiles(paths).flatMap((file) => ['--remove', file]),
       '--',
-      'tini',
-      '--',
       process.execPath,
       entry,
       'inside',

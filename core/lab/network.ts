@@ -38,7 +38,7 @@ export async function buildNetwork(plan: LabPlan): Promise<void> {
   await Promise.all([worker(), worker(), worker(), worker()]);
   await runChecked('ip', ['-batch', '-'], {
     ...options,
-    input: `link set lo up\naddr add ${consoleLink.lab}/30 dev ${consoleLink.interface}\nlink set ${consoleLink.interface} up`,
+    input: `link set lo up\naddr add ${consoleLink.lab}/30 dev ${consoleLink.interface}\nlink set dev ${consoleLink.interface} up`,
   });
 }
 

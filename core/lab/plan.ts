@@ -138,9 +138,9 @@ function netnsOf(plan: LabPlan, name: string): NetnsPlan {
 }
 
 function addLink(plan: LabPlan, a: string, interfaceA: string, b: string, interfaceB: string): void {
-  plan.links.push(`link add ${interfaceA} netns ${a} type veth peer name ${interfaceB} netns ${b}`);
-  netnsOf(plan, a).ip.push(`link set ${interfaceA} up`);
-  netnsOf(plan, b).ip.push(`link set ${interfaceB} up`);
+  plan.links.push(`link add name ${interfaceA} netns ${a} type veth peer name ${interfaceB} netns ${b}`);
+  netnsOf(plan, a).ip.push(`link set dev ${interfaceA} up`);
+  netnsOf(plan, b).ip.push(`link set dev ${interfaceB} up`);
 }
 
 function addRouter(plan: LabPlan, name: string, number: number, delayMs: number, delay: DelayKind): void {
@@ -243,11 +243,11 @@ function hostAddress(link: LabLinkName, address: string, networkNumber: number):
 
 function addConsoleLink(plan: LabPlan, admin: string): void {
   plan.links.push(
-    `link add ${consoleLink.interface} type veth peer name ${consoleLink.interface} netns ${admin}`,
+    `link add name ${consoleLink.interface} type veth peer name ${consoleLink.interface} netns ${admin}`,
   );
   netnsOf(plan, admin).ip.push(
     `addr add ${consoleLink.admin}/30 dev ${consoleLink.interface}`,
-    `link set ${consoleLink.interface} up`,
+    `link set dev ${consoleLink.interface} up`,
   );
 }
 

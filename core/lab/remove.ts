@@ -1,5 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { labFreezer } from './freezer.ts';
 import { sweepRemains } from './launch.ts';
+import { launchRequestSchema } from './launch-request.ts';
 import { labManifestSchema } from './manifest.ts';
 import type { LabPaths } from './paths.ts';
 
@@ -8,28 +10,30 @@ import type { LabPaths } from './paths.ts';
  * then sweeps what a killed pair of keepers may have left. As root.
  */
 export async function removeLab(paths: LabPaths): Promise<{ killed: boolean }> {
-  const pid = keeperPid(paths);
+  const { pid, labId } = readKeeper(paths);
   if (pid !== null) {
     process.kill(pid, 'SIGKILL');
-    const deadline = performance.now() + 15_000;
-    while (existsSync(paths.manifest) && performance.now() < deadline) {
-      await new Promise((resolve) => setTimeout(resolve, 10));
-    }
   }
-  await sweepRemains(paths);
+  // a keeper that was killed is seen for another moment: what it held is swept when it is gone
+  const deadline = performance.now() + 15_000;
+  for (;;) {
+    await sweepRemains(paths);
+    if (labId === null || !existsSync(labFreezer(labId).directory) || performance.now() > deadline) break;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
   return { killed: pid !== null };
 }
 
-/** The keeper that the manifest names, if that process is one: numbers are used again. */
-function keeperPid(paths: LabPaths): number | null {
+/** What the launch request says is running, and its keeper if that process still is one: numbers come again. */
+function readKeeper(paths: LabPaths): { pid: number | null; labId: string | null } {
+  let labId: string | null = null;
   try {
-    const { keeperPid: pid, labId } = labManifestSchema.parse(
-      JSON.parse(readFileSync(paths.manifest, 'utf8')),
-    );
+    labId = launchRequestSchema.parse(JSON.parse(readFileSync(paths.request, 'utf8'))).labId;
+    const { keeperPid: pid } = labManifestSchema.parse(JSON.parse(readFileSync(paths.manifest, 'utf8')));
     const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
-    return words[0]?.endsWith('labkeeper') && words[2] === labId ? pid : null;
+    return { pid: words[0]?.endsWith('labkeeper') && words[2] === labId ? pid : null, labId };
   } catch {
-    // no manifest or no such process: there is nothing to kill
-    return null;
+    // a lab that never came up, or no such process: there is nobody to kill
+    return { pid: null, labId };
   }
 }

@@ -55,8 +55,8 @@ export function rendezvousConfig(stone: string, adminAddress: string): string {
   BatchMode yes
   StrictHostKeyChecking yes
   ConnectTimeout 5
-  ServerAliveInterval 2
-  ServerAliveCountMax 4
+  ServerAliveInterval 1
+  ServerAliveCountMax 3
   ExitOnForwardFailure yes
   LogLevel ERROR
   RemoteForward ${stoneSocket(stone)} 127.0.0.1:22

@@ -8,6 +8,7 @@ import { mustRun, runLoud } from './run.mjs';
 
 const directory = path.join(cacheDirectory, 'criu');
 const versionFile = path.join(directory, 'VERSION');
+const wrapperFile = path.join(directory, 'bin/criu');
 
 /** Kernels from 6.16 on need it: older ones fail on any socket although `criu check` is content. */
 const oldestVersion = [4, 2, 1];
@@ -26,7 +27,9 @@ export function isNewEnough(/** @type {string} */ text) {
 /** Null when the private criu is in place, else a sentence that says what is missing. */
 export function criuMissing() {
   try {
-    if (isNewEnough(fs.readFileSync(versionFile, 'utf8'))) return null;
+    if (isNewEnough(fs.readFileSync(versionFile, 'utf8'))) {
+      return fs.readFileSync(wrapperFile, 'utf8') === wrapper ? null : `${wrapperFile} is of another version`;
+    }
     return `the criu in ${directory} is older than ${oldestVersion.join('.')}`;
   } catch {
     return `criu ${oldestVersion.join('.')} or newer is not in ${directory}`;
@@ -39,7 +42,8 @@ export function criuMissing() {
  */
 const wrapper = `#!/bin/sh
 # criu from its private extraction, with its own C library; nothing of the system is touched.
-here="\${0%/*}/.."
+self=$(readlink -f "$0")
+here="\${self%/bin/*}"
 for loader in "$here"/usr/lib/*/ld-linux*.so.*; do break; done
 exec "$loader" --library-path "\${loader%/*}" \${NORLIMIT_SHIM:+--preload "$NORLIMIT_SHIM"} "$here/usr/sbin/criu" "$@"
 `;
@@ -49,6 +53,12 @@ exec "$loader" --library-path "\${loader%/*}" \${NORLIMIT_SHIM:+--preload "$NORL
  * not into it. apt checks the suite's signature and every package's checksum.
  */
 export async function installCriu(/** @type {(line: string) => void} */ log) {
+  if (fs.existsSync(versionFile) && isNewEnough(fs.readFileSync(versionFile, 'utf8'))) {
+    const aside = `${wrapperFile}.new-${process.pid}`;
+    fs.writeFileSync(aside, wrapper, { mode: 0o755 });
+    fs.renameSync(aside, wrapperFile);
+    return;
+  }
   const archive = debianArchives().find(
     ({ codename, suite }) => codename === debianCodename() && suite === codename,
   );

@@ -4,13 +4,14 @@
  *   labkeeper --id ID [--cgroup DIR]... [--home DIR] [--remove FILE]... -- COMMAND ARGUMENT...
  *   labkeeper --sweep [--cgroup DIR]... [--remove FILE]...
  *
- * COMMAND becomes the first process of new mount, pid, network, IPC and UTS namespaces, with a fresh
- * /proc and an empty /run of its own. Everything the lab makes lives in there, so that the kernel removes
- * it with COMMAND. Two things do not: its freezer cgroups (and a frozen process does not even die of
- * SIGKILL), and the sockets in the user's state directory. Those are the keeper's.
+ * COMMAND runs in new mount, pid, network, IPC and UTS namespaces, with a fresh /proc and an empty /run of
+ * its own. Everything the lab makes lives in there, so that the kernel removes it with COMMAND. Two things
+ * do not: its freezer cgroups (and a frozen process does not even die of SIGKILL), and the sockets in the
+ * user's state directory. Those are the keeper's.
  *
- * There are two keepers. The first is COMMAND's parent; its death kills COMMAND. The second only waits for
- * the first to die. Whichever remains cleans up: thaw, kill, remove. The first replaces a second that dies.
+ * There are two keepers. The death of the first kills the namespaces' first process, and so all of them.
+ * The second only waits for the first to die. Whichever remains cleans up: thaw, kill, remove. The first
+ * replaces a second that dies.
  * --sweep does the same clean-up for a lab both of whose keepers were killed at once.
  */
 #define _GNU_SOURCE
@@ -18,6 +19,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -25,6 +27,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -120,7 +123,18 @@ static void arrange_mounts(void) {
   }
 }
 
-static int child_main(int go, char **command) {
+static void let_go_of_streams(void) {
+  int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
+  if (nothing < 0) return;
+  for (int fd = 0; fd < 3; fd++) dup2(nothing, fd);
+}
+
+/*
+ * The first process of the namespaces: starts COMMAND, reaps what loses its parent, and ends with COMMAND.
+ * It alone holds `alive`. Its end closes that before the kernel begins to wait for the rest of the
+ * namespace, which a frozen process would make it do for ever; so the keeper hears of it in time to thaw.
+ */
+static int first_process(int go, char **command) {
   char byte;
   sigset_t none;
   sigemptyset(&none);
@@ -129,30 +143,40 @@ static int child_main(int go, char **command) {
   /* the keeper answers only after it has put this process into its cgroups; silence means it is dead */
   if (read(go, &byte, 1) != 1) return 1;
   arrange_mounts();
-  execvp(command[0], command);
-  fail("cannot start", command[0]);
-  return 1;
+  pid_t started = fork();
+  if (started < 0) fail("cannot start", command[0]);
+  if (started == 0) {
+    execvp(command[0], command);
+    fail("cannot start", command[0]);
+  }
+  let_go_of_streams();
+  for (;;) {
+    pid_t ended = wait(NULL);
+    if (ended == started || (ended < 0 && errno != EINTR)) return 0;
+  }
 }
 
-static pid_t start_command(char **command) {
-  int go[2];
-  if (pipe2(go, O_CLOEXEC)) fail("no pipe", "");
+static void start_command(char **command, int *alive) {
+  int go[2], life[2];
+  if (pipe2(go, O_CLOEXEC) || pipe2(life, O_CLOEXEC)) fail("no pipe", "");
   pid_t pid = (pid_t)syscall(
       SYS_clone, (unsigned long)(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | SIGCHLD),
       0UL, 0UL, 0UL, 0UL);
   if (pid < 0) fail("no new namespaces for", command[0]);
   if (pid == 0) {
     close(go[1]);
-    _exit(child_main(go[0], command));
+    close(life[0]);
+    _exit(first_process(go[0], command));
   }
   close(go[0]);
+  close(life[1]);
   char text[32];
   snprintf(text, sizeof text, "%d", (int)pid);
   for (int i = 0; i < cgroup_count; i++)
     if (write_text(cgroups[i], "cgroup.procs", text)) fail("cannot enter", cgroups[i]);
   if (write(go[1], "g", 1) != 1) fail("cannot start", command[0]);
   close(go[1]);
-  return pid;
+  *alive = life[0];
 }
 
 /* Forks the second keeper; the returned descriptor is what it listens to. */
@@ -173,12 +197,6 @@ static pid_t start_second(int *lifeline) {
   close(ends[0]);
   *lifeline = ends[1];
   return pid;
-}
-
-static void let_go_of_streams(void) {
-  int nothing = open("/dev/null", O_RDWR | O_CLOEXEC);
-  if (nothing < 0) return;
-  for (int fd = 0; fd < 3; fd++) dup2(nothing, fd);
 }
 
 int main(int count, char **argument) {
@@ -205,6 +223,12 @@ int main(int count, char **argument) {
   for (int k = 0; k < cgroup_count; k++)
     if (mkdir(cgroups[k], 0755) && errno != EEXIST) fail("cannot make", cgroups[k]);
   int lifeline;
+  sigset_t child_ended;
+  sigemptyset(&child_ended);
+  sigaddset(&child_ended, SIGCHLD);
+  sigprocmask(SIG_BLOCK, &child_ended, NULL);
+  int children = signalfd(-1, &child_ended, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (children < 0) fail("no signal descriptor", "");
   char own_pid[32];
   snprintf(own_pid, sizeof own_pid, "%d", (int)getpid());
   setenv("MOVE_LAB_KEEPER", own_pid, 1);
@@ -215,15 +239,19 @@ int main(int count, char **argument) {
   pid_t second = start_second(&lifeline);
   for (int fd = 0; fd < 3; fd++)
     if (streams[fd] >= 0) dup2(streams[fd], fd);
-  pid_t command = start_command(argument + i + 1);
+  int alive;
+  start_command(argument + i + 1, &alive);
   for (int fd = 0; fd < 3; fd++)
     if (streams[fd] >= 0) close(streams[fd]);
   let_go_of_streams();
   for (;;) {
-    pid_t ended = wait(NULL);
-    if (ended < 0 && errno == EINTR) continue;
-    if (ended == command || ended < 0) break;
-    if (ended == second) {
+    struct pollfd events[2] = {{.fd = alive, .events = POLLIN}, {.fd = children, .events = POLLIN}};
+    if (poll(events, 2, -1) < 0 && errno != EINTR) break;
+    if (events[0].revents) break;
+    struct signalfd_siginfo news;
+    if (events[1].revents && read(children, &news, sizeof news) < 0 && errno != EAGAIN) break;
+    for (pid_t ended; (ended = waitpid(-1, NULL, WNOHANG)) > 0;) {
+      if (ended != second) continue;
       close(lifeline);
       second = start_second(&lifeline);
     }
