@@ -7,11 +7,20 @@ import { mustRun } from './run.mjs';
 const images = path.join(cacheDirectory, 'images');
 
 /** What the pods' base images hold besides Debian's essential packages. */
-const contents = { apache: ['apache2'] };
+const contents = { apache: ['apache2', 'mount'] };
+
+/** Beside each image: what it was built from, so that a change of the list above builds it anew. */
+const recipeFile = (/** @type {string} */ name) => path.join(images, `.${name}.recipe`);
+const recipe = (/** @type {string} */ name) => JSON.stringify(contents[name]);
+
+function isCurrent(/** @type {string} */ name) {
+  if (!fs.existsSync(path.join(images, name)) || !fs.existsSync(recipeFile(name))) return false;
+  return fs.readFileSync(recipeFile(name), 'utf8') === recipe(name);
+}
 
 /** Null when every base image is in place, else a sentence that says which one is missing. */
 export function imagesMissing() {
-  const missing = Object.keys(contents).filter((name) => !fs.existsSync(path.join(images, name)));
+  const missing = Object.keys(contents).filter((name) => !isCurrent(name));
   return missing.length === 0 ? null : `the pod base image ${missing.join(', ')} is not in ${images}`;
 }
 
@@ -28,7 +37,7 @@ export async function buildImages(/** @type {(line: string) => void} */ log) {
   fs.mkdirSync(images, { recursive: true });
   for (const [name, packages] of Object.entries(contents)) {
     const target = path.join(images, name);
-    if (fs.existsSync(target)) continue;
+    if (isCurrent(name)) continue;
     const aside = `${target}.new-${process.pid}`;
     try {
       log(`building the pod base image ${name} (about half a minute)`);
@@ -50,7 +59,9 @@ export async function buildImages(/** @type {(line: string) => void} */ log) {
       fs.rmSync(path.join(aside, 'var/www/html'), { recursive: true, force: true });
       fs.mkdirSync(path.join(aside, 'var/www/html'), { recursive: true, mode: 0o755 });
       fs.chmodSync(aside, 0o755);
+      fs.rmSync(target, { recursive: true, force: true });
       fs.renameSync(aside, target);
+      fs.writeFileSync(recipeFile(name), recipe(name));
       log(`the pod base image ${name} is in ${target}`);
     } finally {
       fs.rmSync(aside, { recursive: true, force: true });
