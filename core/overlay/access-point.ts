@@ -161,7 +161,7 @@ export class AccessPoint {
         `This certificate is bound to access point ${identity.boundAccessPoint}; enter there.`,
       );
     }
-    if (identity.boundAddress !== undefined && identity.boundAddress !== plainAddress(remoteAddress)) {
+    if (identity.boundAddress !== undefined && identity.boundAddress !== remoteAddress) {
       return new MoveError(
         'ADDRESS_DENIED',
         'This certificate is bound to another address than the one it is used from.',
@@ -222,5 +222,3 @@ export class AccessPoint {
     else this.#perClient.delete(serial);
   }
 }
-
-const plainAddress = (address: string | undefined): string | undefined => address?.replace(/^::ffff:/i, '');

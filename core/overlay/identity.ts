@@ -21,9 +21,13 @@ export type ReadIdentity = (certificate: X509Certificate) => OverlayIdentity;
 
 /**
  * Reads a certificate *and* decides whether its holder is welcome at all: throws a MoveError for a revoked
- * one. Signature and dates are proven by TLS before it is asked.
+ * one, or one bound to another address. Signature and dates are proven by TLS before it is asked, and it is
+ * asked again over live links.
  */
-export type Authorise = (certificate: X509Certificate) => OverlayIdentity;
+export type Authorise = (
+  certificate: X509Certificate,
+  peer: { remoteAddress: string | undefined },
+) => OverlayIdentity;
 
 /** True when `identity` names the service itself or may reach any. */
 export function mayReach(identity: OverlayIdentity, service: string): boolean {

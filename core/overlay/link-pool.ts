@@ -3,7 +3,7 @@ import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { Link, LinkHandlers, LinkLimits } from '../runtime/link/link.ts';
 import type { LinkIdentity } from '../runtime/link/link-tls.ts';
 import { connectLink } from '../runtime/link/link-tls.ts';
-import type { Authorise } from './identity.ts';
+import type { Authorise, OverlayIdentity } from './identity.ts';
 import type { OverlayEvents } from './overlay-event.ts';
 import { notePeer } from './overlay-event.ts';
 
@@ -152,13 +152,14 @@ export class LinkPool {
   }
 
   async #dial(key: string, entry: Entry, target: LinkTarget): Promise<Link> {
-    const { options } = { options: this.#options };
+    const options = this.#options;
+    let identity: OverlayIdentity | undefined;
     try {
       const link = await connectLink({
         transport: splitAddress(target.address),
         identity: options.identity(),
-        verifyPeer: (certificate) => {
-          const identity = options.authorise(certificate);
+        verifyPeer: (certificate, from) => {
+          identity = options.authorise(certificate, from);
           if (identity.role !== target.role || (target.name !== undefined && identity.name !== target.name)) {
             throw new MoveError(
               'PEER_MISMATCH',
@@ -176,7 +177,7 @@ export class LinkPool {
         throw new MoveError('LINK_CLOSED', 'This host is shutting down.');
       }
       entry.link = link;
-      const peer = notePeer(options.authorise(link.peerCertificate), target.address);
+      const peer = notePeer(identity, target.address);
       options.events({ type: 'link-opened', peer, direction: 'out' });
       void link.closed.then((error) => {
         if (this.#entries.get(key) === entry && entry.link === link) {

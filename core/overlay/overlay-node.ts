@@ -29,8 +29,8 @@ export interface OverlayNodeOptions {
   peers: () => readonly OverlayPeer[];
   /** Reads a certificate and objects to unwelcome holders (revoked ones). */
   authorise: Authorise;
-  /** Reads a certificate without judging; by default `authorise`. */
-  readIdentity?: ReadIdentity;
+  /** Reads a certificate that was judged before. */
+  readIdentity: ReadIdentity;
   events: OverlayEvents;
   clock?: Clock;
   random?: Random;
@@ -83,7 +83,7 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
   const clock = options.clock ?? systemClock;
   const random = options.random ?? secureRandom;
   const { events, authorise } = options;
-  const router = new StreamRouter({ readIdentity: options.readIdentity ?? authorise, events });
+  const router = new StreamRouter({ readIdentity: options.readIdentity, events });
   const pool = new LinkPool({
     identity: options.identity,
     authorise,

@@ -26,7 +26,7 @@ export function listenRouted(options: RoutedListenerOptions): Promise<LinkServer
     host: options.host,
     port: options.port,
     identity: options.identity,
-    verifyPeer: (certificate) => void options.authorise(certificate),
+    verifyPeer: (certificate, from) => void options.authorise(certificate, from),
     handlers: router.handlers,
     ...(options.limits ? { limits: options.limits } : {}),
     ...(options.clock ? { clock: options.clock } : {}),

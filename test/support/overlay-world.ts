@@ -122,7 +122,10 @@ export async function createOverlayWorld(
   for (let index = 0; index < (size.sites ?? 2); index += 1) {
     const name = `site-${index}`;
     const issued = await authority.issue({ role: 'site', name, services: ['*'] });
-    const router = new StreamRouter({ readIdentity: authorise, events: (event) => events.push(event) });
+    const router = new StreamRouter({
+      readIdentity: readTestIdentity,
+      events: (event) => events.push(event),
+    });
     const door = registerSiteDoor(router, {
       async attach(service, epoch) {
         const site = sites[index]!;
@@ -160,6 +163,7 @@ export async function createOverlayWorld(
         locator: directory,
         peers,
         authorise,
+        readIdentity: readTestIdentity,
         events: (event) => events.push(event),
         ...(size.parkDeadlineMs === undefined ? {} : { parkDeadlineMs: size.parkDeadlineMs }),
       }),

@@ -105,8 +105,8 @@ export class AccessPointLink {
       link = await connectLink({
         transport: splitAddress(address),
         identity: this.#options.identity,
-        verifyPeer: (certificate) => {
-          const identity = authorise(certificate);
+        verifyPeer: (certificate, from) => {
+          const identity = authorise(certificate, from);
           if (identity.role !== 'overlay') {
             throw new MoveError('PEER_MISMATCH', `${address} is not an access point but a ${identity.role}.`);
           }

@@ -3,7 +3,7 @@ import { systemClock } from '../clock.ts';
 import { MoveError, toMoveError } from '../errors.ts';
 import type { Link } from './link.ts';
 import type { LinkIdentity, LinkOptions, RefusedPeer } from './link-tls.ts';
-import { establishLink, linkTlsServer, renewedSettings } from './link-tls.ts';
+import { establishLink, linkTlsServer, plainAddress, renewedSettings } from './link-tls.ts';
 
 export interface ListenOptions extends LinkOptions {
   host: string;
@@ -48,7 +48,7 @@ export async function listenLinks(options: ListenOptions): Promise<LinkServer> {
     server.setSecureContext(renewedSettings(current));
   });
   server.on('tlsClientError', (cause, socket) => {
-    const { remoteAddress } = socket;
+    const remoteAddress = plainAddress(socket.remoteAddress);
     // Node leaves a socket open whose handshake ran out of time.
     socket.destroy();
     options.onRefused?.(
@@ -58,7 +58,7 @@ export async function listenLinks(options: ListenOptions): Promise<LinkServer> {
   });
   server.on('secureConnection', (socket) => {
     const peer: RefusedPeer = {
-      remoteAddress: socket.remoteAddress,
+      remoteAddress: plainAddress(socket.remoteAddress),
       certificate: socket.getPeerX509Certificate(),
     };
     if (links.size >= maxLinks) {

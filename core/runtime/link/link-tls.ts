@@ -7,7 +7,7 @@ import { systemClock } from '../clock.ts';
 import { MoveError, toMoveError } from '../errors.ts';
 import { peerError } from './error-body.ts';
 import { frameHeaderBytes, frameType, jsonFrame, parseJsonBody } from './frames.ts';
-import type { LinkHandlers, LinkLimits } from './link.ts';
+import type { LinkHandlers, LinkLimits, VerifyPeer } from './link.ts';
 import { defaultLimits, Link } from './link.ts';
 
 /** What an end shows and whom it trusts, all in PEM. The certificate may be followed by its chain. */
@@ -19,7 +19,7 @@ export interface LinkIdentity {
 
 export interface LinkOptions {
   /** Judges the peer's certificate, whose signature and dates are already proven; throws a MoveError. */
-  verifyPeer: (certificate: X509Certificate) => void;
+  verifyPeer: VerifyPeer;
   handlers?: LinkHandlers;
   limits?: Partial<LinkLimits>;
   clock?: Clock;
@@ -71,6 +71,10 @@ export function linkTlsServer(identity: LinkIdentity, handshakeDeadlineMs: numbe
 /** The settings a running server takes over when its certificate was renewed. */
 export const renewedSettings = tlsSettings;
 
+/** An IPv4 address that came in over an IPv6 socket, as IPv4. */
+export const plainAddress = (address: string | undefined): string | undefined =>
+  address?.replace(/^::ffff:(?=\d+\.)/i, '');
+
 function judge(socket: TLSSocket, options: LinkOptions): X509Certificate {
   if (socket.getProtocol() !== 'TLSv1.3' || socket.alpnProtocol !== protocolName) {
     throw new MoveError('LINK_HANDSHAKE', 'The other end does not speak the link protocol.');
@@ -101,7 +105,7 @@ function judge(socket: TLSSocket, options: LinkOptions): X509Certificate {
     }
     throw new MoveError('CERTIFICATE_FOREIGN', 'The certificate was not issued by this authority.', details);
   }
-  options.verifyPeer(certificate);
+  options.verifyPeer(certificate, { remoteAddress: plainAddress(socket.remoteAddress) });
   return certificate;
 }
 
@@ -125,7 +129,7 @@ export function establishLink(
 ): Promise<Link> {
   const limits: LinkLimits = { ...defaultLimits, ...options.limits };
   const clock = options.clock ?? systemClock;
-  const remoteAddress = socket.remoteAddress;
+  const remoteAddress = plainAddress(socket.remoteAddress);
   return new Promise((resolve, reject) => {
     let certificate: X509Certificate;
     let settled = false;

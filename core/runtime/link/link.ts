@@ -45,6 +45,9 @@ export const defaultLimits: LinkLimits = {
   maxCalls: 256,
 };
 
+/** Judges a peer's certificate, used from `remoteAddress` where the transport knows it; throws a MoveError. */
+export type VerifyPeer = (certificate: X509Certificate, peer: { remoteAddress: string | undefined }) => void;
+
 export interface LinkParts {
   socket: TLSSocket;
   side: 'client' | 'server';
@@ -54,7 +57,7 @@ export interface LinkParts {
   handlers: LinkHandlers;
   limits: LinkLimits;
   clock: Clock;
-  verifyPeer: (certificate: X509Certificate) => void;
+  verifyPeer: VerifyPeer;
 }
 
 export interface OpenOptions {
@@ -83,7 +86,7 @@ export class Link {
   readonly #socket: TLSSocket;
   readonly #limits: LinkLimits;
   readonly #clock: Clock;
-  readonly #verifyPeer: (certificate: X509Certificate) => void;
+  readonly #verifyPeer: VerifyPeer;
   readonly #peerWindowBytes: number;
   readonly #carrier: StreamCarrier;
   readonly #reader: FrameReader;
@@ -229,7 +232,7 @@ export class Link {
   recheck(): MoveError | undefined {
     if (this.#state !== 'open') return undefined;
     try {
-      this.#verifyPeer(this.peerCertificate);
+      this.#verifyPeer(this.peerCertificate, { remoteAddress: this.remoteAddress });
       return undefined;
     } catch (thrown) {
       const error = toMoveError(thrown);
