@@ -8,19 +8,6 @@ import { gatewayMountPoint, gatewaySocketPath, serviceAddressOf, sourceAddressOf
 import type { PodSpec } from './port.ts';
 import { findPodInit } from './processes.ts';
 
-/** What a service such as Apache needs to open its port, its logs, and to step down to its own user. */
-const keptCapabilities = [
-  'chown',
-  'dac_override',
-  'fowner',
-  'fsetid',
-  'kill',
-  'setgid',
-  'setuid',
-  'net_bind_service',
-  'sys_chroot',
-];
-
 /* Outside the new namespaces: into the pod's control group first, so that everything is born there. */
 const outerScript = `
 echo $$ > "$1/cgroup.procs"
@@ -28,9 +15,11 @@ namespace=$2; shift 2
 exec nsenter --net="$namespace" unshare --mount --pid --ipc --uts --fork --propagation private sh -e -c "$@"
 `;
 
-/* Inside them, as process 1: mounts, the change of root, and then the gateway in its place. */
+/* Inside them, as process 1: mounts and the change of root with the host's tools, then the gateway takes
+ * this shell's place. From the change of root on nothing but the shell itself is used: an image need
+ * contain no tool for us. */
 const innerScript = `
-root=$1 name=$2 gateway=$3 service=$4 source=$5 socket=$6 bounds=$7 storages=$8; shift 8
+root=$1 name=$2 gateway=$3 service=$4 source=$5 socket=$6 storages=$7; shift 7
 hostname "$name"
 mount --bind "$root" "$root"
 cd "$root"
@@ -45,11 +34,9 @@ done
 mkdir -p .old-root
 pivot_root . .old-root
 cd /
-umount -l /.old-root
-rmdir /.old-root
 exec </dev/null >>/var/log/pod.log 2>&1
-exec setsid setpriv --inh-caps=-all --bounding-set="$bounds" --no-new-privs \
-  ${gatewayMountPoint} --socket "$socket" --service-address "$service" --source-address "$source" -- "$@"
+exec ${gatewayMountPoint} --socket "$socket" --service-address "$service" --source-address "$source" \
+  --old-root /.old-root -- "$@"
 `;
 
 /**
@@ -69,7 +56,6 @@ export async function startPodInit(
     deadlineMs: number;
   },
 ): Promise<number> {
-  const bounds = ['-all', ...keptCapabilities.map((name) => `+${name}`)].join(',');
   const log = openSync(paths.bootLog, 'w', 0o600);
   let child: ChildProcess;
   try {
@@ -78,13 +64,7 @@ export async function startPodInit(
       [
         ...['-e', '-c', outerScript, 'sh', paths.cgroup, paths.networkNamespace],
         ...[innerScript, 'sh', paths.root, spec.hostname, options.gatewayPath],
-        ...[
-          serviceAddressOf(spec),
-          sourceAddressOf(spec),
-          gatewaySocketPath,
-          bounds,
-          String(options.storage.length),
-        ],
+        ...[serviceAddressOf(spec), sourceAddressOf(spec), gatewaySocketPath, String(options.storage.length)],
         ...options.storage.flatMap((storage) => [storage.hostPath, storage.mountPoint]),
         ...spec.command,
       ],

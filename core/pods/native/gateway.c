@@ -1,7 +1,7 @@
 /* The gateway: pid 1 of a pod. It starts the service, reaps what the service leaves behind, and
  * carries the sessions of the overlay into the service.
  *
- *   gateway --socket PATH --service-address IPv4 --source-address IPv4 -- COMMAND...
+ *   gateway --socket PATH --service-address IPv4 --source-address IPv4 [--old-root PATH] -- COMMAND...
  *
  * A connection survives a move only if both of its ends move or neither does. So the site's end of
  * every connection into the service lives here, inside the pod, and is checkpointed with it; towards
@@ -30,6 +30,7 @@
 #include <unistd.h>
 
 #include "accept-queues.h"
+#include "confine.h"
 #include "ring.h"
 
 enum {
@@ -922,22 +923,26 @@ static void start_service(char **command, const sigset_t *mask_before) {
 }
 
 int main(int count, char **arguments) {
-  const char *socket_path = NULL, *service = NULL, *source = NULL;
+  const char *socket_path = NULL, *service = NULL, *source = NULL, *old_root = NULL;
   int at = 1;
   for (; at + 1 < count && strcmp(arguments[at], "--") != 0; at += 2) {
     if (strcmp(arguments[at], "--socket") == 0) socket_path = arguments[at + 1];
     else if (strcmp(arguments[at], "--service-address") == 0) service = arguments[at + 1];
     else if (strcmp(arguments[at], "--source-address") == 0) source = arguments[at + 1];
+    else if (strcmp(arguments[at], "--old-root") == 0) old_root = arguments[at + 1];
     else break;
   }
   if (!socket_path || !service || !source || at + 1 >= count || strcmp(arguments[at], "--") != 0) {
-    fputs("usage: gateway --socket PATH --service-address IPv4 --source-address IPv4 -- COMMAND...\n", stderr);
+    fputs("usage: gateway --socket PATH --service-address IPv4 --source-address IPv4 "
+          "[--old-root PATH] -- COMMAND...\n",
+          stderr);
     return 2;
   }
   read_address(service, &service_address);
   read_address(source, &source_address);
 
   close_range(3, ~0U, 0); /* nothing of whoever started the pod may come along */
+  if (old_root && confine(old_root) < 0) fail("could not confine the pod");
   getrlimit(RLIMIT_NOFILE, &inherited_files);
   struct rlimit files = inherited_files;
   files.rlim_cur = files.rlim_max < 4096 ? files.rlim_max : 4096;

@@ -179,11 +179,12 @@ export async function openCriuHarness(): Promise<PodRuntimeHarness> {
           stop: () => child.kill('SIGKILL'),
         };
       },
-      podCanCallOut: (id) =>
+      callOutFromPod: (id) => {
         spawnSync('nsenter', [
           `--net=${podPaths(config, id).networkNamespace}`,
           ...['curl', '-s', '-m', '1', '-o', '/dev/null', `http://${address}:9/`],
-        ]).status === 0,
+        ]);
+      },
     };
   };
 

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { blockerOf } from '../../../core/pods/blockers.ts';
 import { podPaths } from '../../../core/pods/pod-paths.ts';
 import { apacheCommand, checkPodSpec, storageOnHost } from '../../../core/pods/pod-spec.ts';
-import type { PodSpec } from '../../../core/pods/port.ts';
+import type { PodSpec, StoragePaths } from '../../../core/pods/port.ts';
 
 const spec: PodSpec = {
   id: 'shop',
@@ -55,7 +55,8 @@ describe('storageOnHost', () => {
     expect(storageOnHost(spec, { docroot: '/srv/a' })).toEqual([
       { name: 'docroot', mountPoint: '/var/www/html', hostPath: '/srv/a' },
     ]);
-    for (const paths of [{}, { docroot: 'relative' }]) {
+    const unusable: StoragePaths[] = [{}, { docroot: 'relative' }];
+    for (const paths of unusable) {
       expect(() => storageOnHost(spec, paths)).toThrowError(
         expect.objectContaining({ code: 'POD_STORAGE_MISSING' }),
       );
