@@ -1,4 +1,5 @@
 import type { X509Certificate } from 'node:crypto';
+import { realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import {
@@ -61,7 +62,8 @@ export async function startSiteRole(
     runDir: join(directories.run, 'pods'),
     imagesDir: join(directories.software, 'images'),
     criuHome: join(directories.software, 'criu'),
-    gatewayPath: join(directories.software, 'bin', 'gateway'),
+    // criu binds it by name and follows no link.
+    gatewayPath: realpathSync(join(directories.software, 'bin', 'gateway')),
     shimPath: join(directories.software, 'lib', 'norlimit-shim.so'),
     cgroupRoot: '/sys/fs/cgroup/freezer',
   });
@@ -81,8 +83,8 @@ export async function startSiteRole(
     path,
     tell: tellLifeline('storage'),
   });
-  const mount = new LifelineMount({ runDirectory: directories.run, tell: tellLifeline('pod') });
   const places = { stateDirectory: directories.state, runDirectory: directories.run };
+  const mount = new LifelineMount({ ...places, tell: tellLifeline('pod') });
   const source = new MoveSource({ runtime, path, ...places });
   const target = new MoveTarget({ host, runtime, mount, ...places });
   const livingFile = new DurableFile<Living>(join(directories.state, 'living.json'), livingSchema);

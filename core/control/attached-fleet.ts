@@ -353,6 +353,10 @@ export class AttachedFleet {
           },
         });
     }
+    // Where a service is stands in the journal; whether it answers is only known once it was found.
+    for (const service of Object.values(store.state.services))
+      if (service.state === 'running')
+        changes.push({ op: 'patch', collection: 'services', id: service.id, value: { state: 'starting' } });
     store.change(changes);
   }
 

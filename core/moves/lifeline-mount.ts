@@ -23,17 +23,20 @@ const mountDeadlineMs = 8_000;
  */
 export class LifelineMount {
   readonly #runDirectory: string;
+  /** Not below /run: criu sees a private one. */
+  readonly #storageDirectory: string;
   readonly #tell: (service: string, state: LifelineState) => void;
   readonly #mounts = new Map<string, Mounted>();
 
-  constructor(options: { runDirectory: string; tell: (service: string, state: LifelineState) => void }) {
+  constructor(options: { stateDirectory: string; runDirectory: string; tell: (service: string, state: LifelineState) => void }) {
     this.#runDirectory = options.runDirectory;
+    this.#storageDirectory = join(options.stateDirectory, 'storage');
     this.#tell = options.tell;
   }
 
   /** The directory at which a service's storage is, or will be, mounted. */
   directory(service: string): string {
-    return join(this.#runDirectory, 'storage', service);
+    return join(this.#storageDirectory, service);
   }
 
   /** Begins to expect a lifeline of this service. Idempotent; also after a restart of the agent. */

@@ -110,6 +110,8 @@ export async function receiveState(stream: Duplex, into: string, limitBytes: num
     'tar',
     [
       '--extract',
+      // Reads to the very end, where tar would else hang up before the last padding has come.
+      '--ignore-zeros',
       '--file=-',
       '--preserve-permissions',
       '--xattrs',
