@@ -182,6 +182,14 @@ async function asRoot(args: readonly string[], signal?: AbortSignal): Promise<un
     timeoutMs: startLimitMs,
     maxOutputBytes: 4 << 20,
     ...(signal ? { signal } : {}),
+  }).catch((error: unknown) => {
+    if (program !== 'sudo' || !(error instanceof MoveError) || error.code !== 'PROGRAM_MISSING') throw error;
+    throw new MoveError(
+      'LAB_NEEDS_ROOT',
+      'The lab needs root, and there is no sudo here: start it as root.',
+      {},
+      error,
+    );
   });
   const line = result.stdout.split('\n').find((text) => text.startsWith('{'));
   if (line === undefined) {

@@ -17,8 +17,8 @@ const here = path.dirname(fileURLToPath(import.meta.url));
 /**
  * Makes a fresh Debian 12 with Node 20 ready for the product: npm packages, Debian packages, criu, native
  * helpers, pod images and bundles, each only where missing or stale. Everything it says goes to stderr.
- * Without root or consent it goes on with what there is; what is degraded is returned, and kept in
- * dist/setup.json for `move doctor`.
+ * Without root or consent it goes on with what there is; what is degraded is returned, and written to
+ * dist/setup.json.
  * @param {{yes?: boolean, purpose: string, log?: (line: string) => void}} options `yes` installs without
  *   asking (also MOVE_YES=1 or CI=true); `purpose` ends the sentence "is needed to ...".
  * @returns {Promise<{node: string, degraded: {id: string, finding: string}[]}>} the Node 24 binary, and
