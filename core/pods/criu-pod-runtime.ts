@@ -53,6 +53,8 @@ interface Pod {
 export class CriuPodRuntime implements PodRuntime {
   readonly #config: PodRuntimeConfig;
   readonly #filters = new Map<string, PacketFilter>();
+  /** Pods that are about to be frozen: nobody may open a connection to their gateway any more. */
+  readonly #parked = new Set<string>();
 
   constructor(config: PodRuntimeConfig) {
     this.#config = config;
@@ -161,7 +163,7 @@ export class CriuPodRuntime implements PodRuntime {
 
   attach(id: string): Promise<Socket> {
     const pod = this.#pod(id);
-    if (pod.freezer.isFrozen()) {
+    if (this.#parked.has(id) || pod.freezer.isFrozen()) {
       throw new MoveError('POD_FROZEN', `The pod "${id}" is frozen; its sessions are parked.`, { pod: id });
     }
     return connectGateway(this.#init(pod), gatewayLimitMs);
@@ -189,9 +191,11 @@ export class CriuPodRuntime implements PodRuntime {
 
   async quiesceAndFreeze(id: string, options: { freezeMs?: number } = {}): Promise<FreezeTimes> {
     const pod = this.#pod(id);
+    const init = this.#init(pod);
+    this.#parked.add(id);
     return quiesceAndFreeze({
       fence: () => pod.filter.fence(),
-      pause: () => this.control(id, 'pause'),
+      pause: async () => controlGateway(await connectGateway(init, gatewayLimitMs), 'pause', gatewayLimitMs),
       freeze: () => pod.freezer.freeze(options.freezeMs ?? freezeLimitMs),
       undo: () => this.rollback(id),
     });
@@ -201,6 +205,7 @@ export class CriuPodRuntime implements PodRuntime {
     const pod = this.#pod(id);
     await pod.filter.unfence();
     pod.freezer.thaw();
+    this.#parked.delete(id);
     await this.control(id, 'resume');
   }
 
@@ -266,6 +271,7 @@ export class CriuPodRuntime implements PodRuntime {
         deadlineMs: options.deadlineMs,
         killAll: () => this.#signalAll(pod),
       });
+      this.#parked.delete(id);
       saveRecord(pod.paths, { version: 1, spec: pod.spec, prepared: false });
       return { restoreMs, pid: this.#init(pod) };
     } catch (error) {
@@ -375,6 +381,7 @@ export class CriuPodRuntime implements PodRuntime {
     await this.#killAll(pod);
     await unpublishPod(pod.spec, pod.paths, this.#config.hostNetworkNamespace);
     pod.filter.close();
+    this.#parked.delete(pod.spec.id);
     await unmountRoot(pod.paths);
     await removePodNetwork(pod.paths, this.#config.hostNetworkNamespace);
     for (let tries = 0; pod.freezer.exists(); tries++) {

@@ -114,7 +114,8 @@ class BoundedReader {
 }
 
 /**
- * One control exchange with a gateway (session protocol, CONTROL). Closes the socket.
+ * One control exchange with a gateway (session protocol, CONTROL). Closes the socket. After `pause` no
+ * connection to the gateway is open any more, this one included.
  * @throws MoveError `POD_GATEWAY_UNREACHABLE` without an answer in time.
  */
 export async function controlGateway(
@@ -134,6 +135,9 @@ export async function controlGateway(
     }
     const answer = JSON.parse(line) as GatewayStats;
     if (!answer.ok) throw new Error(line);
+    // The gateway hangs up after a pause. Until it has, its end is still open, and a pod frozen in that
+    // instant could not be checkpointed.
+    if (command === 'pause' && (await reader.take(1)) !== undefined) throw new Error('it went on talking');
     return answer;
   } catch (error) {
     throw new MoveError('POD_GATEWAY_UNREACHABLE', `The gateway inside the pod did not obey "${command}".`, {

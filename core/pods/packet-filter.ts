@@ -1,4 +1,5 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import type { Socket } from 'node:net';
 import { MoveError } from '../runtime/errors.ts';
 
 const answerLimitMs = 3000;
@@ -123,7 +124,9 @@ export class PacketFilter {
     child.stdin.on('error', (error) => ended(error.message));
     child.on('error', (error) => ended(error.message));
     child.on('exit', (code, signal) => ended(`nft ended with ${code ?? signal}`));
+    // The helper must not keep its program alive; an exchange under way does, by its timer.
     child.unref();
+    for (const pipe of [child.stdin, child.stdout, child.stderr]) (pipe as Socket).unref();
     return child;
   }
 }

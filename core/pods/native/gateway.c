@@ -701,6 +701,8 @@ static void control_answer(struct stream *stream, const char *text, size_t lengt
  * connecting is forgotten: its client has no answer yet and will open it again. */
 static void gateway_pause(struct stream *asking) {
   paused = true;
+  int waiting;
+  while ((waiting = accept4(listener.fd, NULL, NULL, SOCK_CLOEXEC)) >= 0) close(waiting);
   for (struct stream *at = streams, *next; at; at = next) {
     next = at->all_next;
     if (at != asking) stream_close(at);

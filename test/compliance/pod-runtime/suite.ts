@@ -173,6 +173,36 @@ export function podRuntimeSuite(name: string, open: () => Promise<PodRuntimeHarn
       );
     });
 
+    it('can be frozen and dumped while others keep connecting to its gateway', async () => {
+      const sockets: { destroy(): void }[] = [];
+      let refused = 0;
+      let done = false;
+      const knocking = (async () => {
+        while (!done && sockets.length < 500) {
+          try {
+            sockets.push(await home.runtime.attach(spec.id));
+          } catch (error) {
+            expect(error).toMatchObject({ code: 'POD_FROZEN' });
+            refused++;
+          }
+          await delay(1);
+        }
+      })();
+      try {
+        for (let round = 0; round < 3; round++) {
+          await home.runtime.quiesceAndFreeze(spec.id);
+          await home.runtime.dump(spec.id, harness.imageDir);
+          await home.runtime.rollback(spec.id);
+        }
+      } finally {
+        done = true;
+        await knocking;
+        for (const socket of sockets) socket.destroy();
+      }
+      expect(sockets.length).toBeGreaterThan(0);
+      expect(refused).toBeGreaterThan(0);
+    });
+
     it('carries a pod there and back again', async () => {
       await carry(home, away);
       await commit(home, away);
