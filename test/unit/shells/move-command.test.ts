@@ -544,7 +544,7 @@ describe('credentials', () => {
     const control = await move.control({ 'credential.issue': () => issued });
     const ran = await issue();
     const { passwordFile } = ran.printed[0] as { passwordFile: string };
-    const { password } = control.calls[0]?.input as { password: string };
+    const password = (control.calls[0] as { input: { password: string } }).input.password;
     expect(fs.readFileSync(passwordFile, 'utf8')).toBe(`${password}\n`);
     expect(fs.statSync(passwordFile).mode & 0o777).toBe(0o600);
     expect(password.length).toBeGreaterThanOrEqual(16);
