@@ -6,12 +6,15 @@ import { connectControl } from '../control/attach.ts';
 import { prepareHome } from '../control/control-home.ts';
 import { MoveError } from '../runtime/errors.ts';
 import type { CommandContext } from './command-context.ts';
+import { stopProcess } from './launch/stop-process.ts';
 
 /** Milliseconds in which a started control plane must open its socket. */
 const startDeadlineMs = 30_000;
 /** Milliseconds that somebody else's start has to show when ours was refused because of it. */
 const otherStartMs = 10_000;
 const pollMs = 50;
+/** Milliseconds for the orderly end of a start that was given up. */
+const abandonedStopMs = 10_000;
 /** Bytes of control.log after which it is put aside once. */
 const maximumLogBytes = 8 * 1024 * 1024;
 
@@ -58,7 +61,7 @@ async function waitForSocket(
       return;
     }
     if (context.signal.aborted) {
-      child.kill('SIGTERM');
+      await stopProcess(child, abandonedStopMs);
       throw new MoveError('CANCELLED', 'Starting the control plane was cancelled.');
     }
     if (!ended && (child.exitCode !== null || child.signalCode !== null)) {
@@ -70,7 +73,7 @@ async function waitForSocket(
     }
     await pause(pollMs);
   }
-  if (!ended) child.kill('SIGTERM');
+  if (!ended) await stopProcess(child, abandonedStopMs);
   throw failure(context.home, `its socket did not answer within ${startDeadlineMs} ms`);
 }
 

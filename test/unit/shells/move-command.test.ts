@@ -579,6 +579,14 @@ describe('credentials', () => {
     ).toBe('PASSWORD_FILE_UNREADABLE');
   });
 
+  test('a serial number may be typed as other programs print it', async () => {
+    const control = await move.control({
+      'credential.revoke': () => ({ credential: issued.credential, accessPointsTold: 8, toldWithinMs: 20 }),
+    });
+    expect((await move.run('credential', 'revoke', '28:DD:94', '--reason', 'keyCompromise')).code).toBe(0);
+    expect(control.calls[0]?.input).toEqual({ serial: '28dd94', reason: 'keyCompromise' });
+  });
+
   test('trust is written again each time', async () => {
     let round = 1;
     await move.control({
