@@ -63,7 +63,7 @@ export const loadedRooms: CliRooms = {
 
   async doctor() {
     const { runDoctor } = await import('./doctor/doctor.ts');
-    return runDoctor();
+    return (await runDoctor()).requirements;
   },
 
   async drillReportSchema() {

@@ -75,8 +75,8 @@ class ControlGuard {
   start(): Promise<void> {
     const signal = AbortSignal.any([this.context.signal, this.stopping.signal]);
     const started = startControlProcess({ ...this.context, signal }, { background: false }).then((child) => {
-      this.child = child;
-      if (this.keepAlive) child.once('exit', (code, how) => this.onEnd(code ?? how));
+      this.child = child ?? undefined;
+      if (child && this.keepAlive) child.once('exit', (code, how) => this.onEnd(code ?? how));
     });
     // A stop in the middle of a start waits for it; its fault belongs to whoever started.
     this.starting = started.catch(() => undefined);

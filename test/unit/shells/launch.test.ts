@@ -200,7 +200,12 @@ describe('bringing up and taking down', () => {
 
   test('two starts at once end with one control plane', async () => {
     const { startControlProcess } = await import('../../../core/cli/control-process.ts');
-    await Promise.all([1, 2].map(() => startControlProcess(context().context, { background: true })));
+    const started = await Promise.all(
+      [1, 2].map(() => startControlProcess(context().context, { background: true })),
+    );
+    expect(started.filter((child) => child !== null).map((child) => child.pid)).toEqual([
+      homeLockHolder(move.home),
+    ]);
     expect(await move.run('status', '--no-start')).toMatchObject({ code: 0 });
     await move.run('serve', '--stop');
   });
