@@ -1,8 +1,11 @@
+import { X509Certificate } from 'node:crypto';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
+import { authorise } from '../credentials/authorise.ts';
 import { HttpProbe, type ProbeRoute } from '../measure/http-probe.ts';
 import { JsonLines } from '../measure/json-lines.ts';
-import { Forwarder } from '../overlay/forwarder/forwarder.ts';
+import { type Forwarder, startForwarder } from '../overlay/forwarder/forwarder.ts';
+import { systemClock } from '../runtime/clock.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 
 const seatConfigurationSchema = z.object({
@@ -40,36 +43,32 @@ export async function seatMain(): Promise<number> {
     let via: ProbeRoute;
     if (configuration.overlay) {
       const { certificatePem, keyPem, trustPem, accessPoints } = configuration.overlay;
-      forwarder = await Forwarder.start({
+      const trust = [new X509Certificate(trustPem)];
+      forwarder = await startForwarder({
         identity: { certificatePem, keyPem, trustPem: [trustPem] },
-        accessPoints: accessPoints.map(({ name, address, port }) => ({
-          name,
-          address: `${address}:${port}`,
-        })),
+        authorise: (certificate) => authorise(certificate, { trust, revoked: new Set(), clock: systemClock }),
+        accessPoints: accessPoints.map(({ address, port }) => `${address}:${port}`),
         services: [new URL(configuration.url).hostname],
-        httpProxy: { host: '127.0.0.1', port: 0 },
-        onState: (state) => {
-          if (state.accessPoint) output.write({ accessPoint: state.accessPoint });
+        httpProxyPort: 0,
+        events: (event) => {
+          if (event.type === 'connected') output.write({ accessPoint: event.accessPoint });
         },
       });
-      via = { kind: 'proxy', host: '127.0.0.1', port: forwarder.ready.httpProxy.port };
-      output.write({ ready: true, accessPoint: forwarder.ready.accessPoint });
+      const proxy = new URL(forwarder.ready.httpProxy ?? '');
+      via = { kind: 'proxy', host: proxy.hostname, port: Number(proxy.port) };
+      output.write({ ready: true, accessPoint: forwarder.ready.accessPoint.name });
     } else if (configuration.direct) {
       via = { kind: 'direct', ...configuration.direct };
       output.write({ ready: true, accessPoint: null });
     } else throw new MoveError('OPTIONS_INVALID', 'A seat needs a way: overlay or direct.');
-    const ask = (periodMs: number) => {
-      const before = probe;
-      probe = new HttpProbe(
-        { url: configuration.url, via, periodMs, limitMs: Math.min(configuration.limitMs, periodMs * 2000) },
-        (sample) => output.write({ sample }),
-      );
-      probe.start();
-      // What the slower one still waits for is counted as well.
-      void before?.stop();
-    };
+    const asking = new HttpProbe(
+      { url: configuration.url, via, periodMs: 250, limitMs: configuration.limitMs },
+      (sample) => output.write({ sample }),
+    );
+    probe = asking;
+    asking.start();
     for await (const line of { [Symbol.asyncIterator]: () => lines })
-      ask(paceSchema.parse(JSON.parse(line)).periodMs);
+      asking.changePeriod(paceSchema.parse(JSON.parse(line)).periodMs);
     return 0;
   } catch (thrown) {
     output.write({ error: toMoveError(thrown).toBody() });

@@ -10,7 +10,7 @@ import {
 import { serveContract } from '../contract/channel.ts';
 import { version } from '../contract/version.ts';
 import { authorise } from '../credentials/authorise.ts';
-import { generateKeyAndRequest } from '../credentials/key-and-request.ts';
+import { generateKeyAndRequest } from '../credentials/key-request.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { DurableFile } from '../runtime/durable-file.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
@@ -138,8 +138,8 @@ export class Agent {
     const keyPath = join(this.#directories.state, 'key.pem');
     const existing = await readFile(requestPath, 'utf8').catch(() => null);
     if (existing) return existing;
-    const { keyPem, requestPem } = await generateKeyAndRequest(name);
-    await writeFile(keyPath, keyPem, { mode: 0o600 });
+    const { privateKeyPem, requestPem } = await generateKeyAndRequest(name);
+    await writeFile(keyPath, privateKeyPem, { mode: 0o600 });
     await writeFile(requestPath, requestPem, { mode: 0o600 });
     return requestPem;
   }

@@ -20,7 +20,10 @@ export const agentConfigurationSchema = z.object({
   trustPem: pem,
   roles: z.object({
     overlay: z
-      .object({ listen: endpointSchema, peers: z.array(endpointSchema) })
+      .object({
+        listen: endpointSchema,
+        peers: z.array(endpointSchema.extend({ identifier: z.string().describe('place on the ring') })),
+      })
       .optional()
       .describe('a member of the ring; peers are all members at the start'),
     site: z

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Drill, DrillKind, Move } from '../contract/domain.ts';
+import type { Drill, DrillKind, Move, MovePolicy } from '../contract/domain.ts';
 import { planDrill } from '../drills/drill-plan.ts';
 import type { DrillEvent, DrillPorts } from '../drills/drill-ports.ts';
 import { runDrill } from '../drills/drill-runner.ts';
@@ -124,13 +124,13 @@ export class Drills {
   #arrange(
     service: string,
     order: { kind: DrillKind; to?: string | undefined; autoApprove: boolean },
-    before: 'manual' | 'approve' | 'automatic',
+    before: MovePolicy,
   ): (() => void)[] {
     const undo: (() => void)[] = [];
     if (order.kind !== 'udp-flood') return undo;
     if (order.to !== undefined) undo.push(this.#response.wish(service, order.to));
     if (order.autoApprove && before !== 'automatic') {
-      const set = (policy: typeof before) =>
+      const set = (policy: MovePolicy) =>
         this.#context.store.change([{ op: 'patch', collection: 'services', id: service, value: { policy } }]);
       set('automatic');
       undo.push(() => set(before));

@@ -12,6 +12,7 @@ import type { Seat } from './seats.ts';
 const lookEveryMs = 1_000;
 const telemetryEveryMs = 500;
 const callDeadlineMs = 2_000;
+const ringOptions = { successorListLength: 4 };
 /** Zave's invariant must fail this many looks in a row before it is said: neighbours are read one after the other. */
 const failuresBeforeSaid = 3;
 
@@ -81,11 +82,11 @@ export class Observer {
   async verifyRing(): Promise<{ holds: boolean; culprit: string | null; rule: string | null }> {
     const states = await this.#overlayStates();
     const members = [...states.values()].map((status) => status.ring as MemberState);
-    const check = checkRingInvariant(members);
+    const check = checkRingInvariant(members, ringOptions);
     const violation = check.violations[0];
     const result = {
       holds: check.holds,
-      culprit: violation ? this.#nameByIdentifier(violation.culprit) : null,
+      culprit: violation ? violation.culprit : null,
       rule: violation ? `${violation.rule}: ${violation.detail}` : null,
     };
     this.#showRing(result);
@@ -159,13 +160,16 @@ export class Observer {
     this.#context.store.change(changes);
     const complete = states.size === Object.keys(this.#context.store.state.nodes).length;
     if (states.size === 0) return;
-    const check = checkRingInvariant([...states.values()].map((status) => status.ring as MemberState));
+    const check = checkRingInvariant(
+      [...states.values()].map((status) => status.ring as MemberState),
+      ringOptions,
+    );
     this.#ringFailures = check.holds || !complete ? 0 : this.#ringFailures + 1;
     const violation = check.violations[0];
     if (check.holds || this.#ringFailures >= failuresBeforeSaid)
       this.#showRing({
         holds: check.holds,
-        culprit: violation ? this.#nameByIdentifier(violation.culprit) : null,
+        culprit: violation ? violation.culprit : null,
         rule: violation ? `${violation.rule}: ${violation.detail}` : null,
       });
   }

@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { eventToneSchema, JournalEvent } from '../contract/domain.ts';
 import type { Change } from '../contract/state.ts';
 import type { Journal } from '../journal/journal.ts';
+import type { JsonObject } from '../runtime/canonical-json.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { StateStore } from './state-store.ts';
 
@@ -15,7 +16,7 @@ export interface JournalEntry {
   actor?: string;
   /** The state that follows from this entry: replaying the journal rebuilds it. */
   changes?: Change[];
-  data?: Record<string, unknown>;
+  data?: JsonObject;
 }
 
 /**
@@ -36,8 +37,7 @@ export class Recorder {
   /** Journals durably, then applies the changes and shows the event. */
   record(entry: JournalEntry): void {
     const at = this.#clock.now();
-    const [sequence] = this.#journal.append({
-      at,
+    const sequence = this.#journal.append({
       kind: entry.kind,
       type: entry.type,
       ...(entry.subject === undefined ? {} : { subject: entry.subject }),
@@ -46,7 +46,7 @@ export class Recorder {
         ...entry.data,
         tone: entry.tone,
         text: entry.text,
-        ...(entry.changes ? { changes: entry.changes } : {}),
+        ...(entry.changes ? { changes: entry.changes as unknown as JsonObject[] } : {}),
       },
     });
     const id = String(sequence);

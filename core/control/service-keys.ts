@@ -10,7 +10,11 @@ import { join } from 'node:path';
 import type { Delegation } from '../contract/agent-contract.ts';
 import type { Authority } from '../credentials/authority.ts';
 import { signDelegation } from '../credentials/delegation.ts';
-import { decryptPrivateKeyPem, encryptedPrivateKeyPem } from '../credentials/encrypted-key.ts';
+import {
+  decryptPrivateKeyPem,
+  encryptedPrivateKeyPem,
+  KEY_AT_REST_ROUNDS,
+} from '../credentials/encrypted-key.ts';
 
 /** A service certificate is renewed when less than this is left of it, in milliseconds. */
 const renewBeforeMs = 24 * 3600 * 1000;
@@ -56,7 +60,9 @@ export class ServiceKeys {
     else {
       const pair = generateKeyPairSync('ec', { namedCurve: 'P-256' });
       key = createPrivateKey(pair.privateKey.export({ type: 'pkcs8', format: 'pem' }));
-      await writeFile(keyPath, await encryptedPrivateKeyPem(key, this.#passphrase), { mode: 0o600 });
+      await writeFile(keyPath, await encryptedPrivateKeyPem(key, this.#passphrase, KEY_AT_REST_ROUNDS), {
+        mode: 0o600,
+      });
       await chmod(keyPath, 0o600);
     }
     if (storedCertificate) {

@@ -1,4 +1,4 @@
-import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
+import { generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { mkdirSync, readFileSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Handlers } from '../contract/channel.ts';
@@ -8,6 +8,11 @@ import { applyChanges, type Change, emptyState } from '../contract/state.ts';
 import { version } from '../contract/version.ts';
 import { createAuthority, openAuthority } from '../credentials/authority.ts';
 import { authorityExists } from '../credentials/authority-files.ts';
+import {
+  decryptPrivateKeyPem,
+  encryptedPrivateKeyPem,
+  KEY_AT_REST_ROUNDS,
+} from '../credentials/encrypted-key.ts';
 import { type Journal, openJournal } from '../journal/journal.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import { type LabManifest, labManifestSchema } from '../lab/manifest.ts';
@@ -47,7 +52,11 @@ const manifestWaitMs = 500;
 export async function startControl(options: ControlOptions): Promise<RunningControl> {
   const { home, log } = options;
   mkdirSync(home, { recursive: true, mode: 0o700 });
-  const journal = openJournal({ path: join(home, 'journal.sqlite'), signingKey: journalKey(home) });
+  const passphrase = await readPassphrase(home, process.env);
+  const journal = openJournal({
+    path: join(home, 'journal.sqlite'),
+    signingKey: await journalKey(home, passphrase),
+  });
   const { state } = journal.project(reduce, emptyState(), { snapshot: snapshotName });
   const store = new StateStore(state);
   const recorder = new Recorder(journal, store, systemClock);
@@ -75,7 +84,6 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     labName: null,
   });
 
-  const passphrase = await readPassphrase(home, process.env);
   const directory = join(home, 'authority');
   const issuanceLog = issuanceLogOf(() => recorder);
   const authority = (await authorityExists(directory))
@@ -269,16 +277,19 @@ function saveSnapshot(journal: Journal): void {
   if (sequence > 0) journal.saveSnapshot(snapshotName, sequence, state);
 }
 
-/** The key that signs the journal's head now and then; made at the first start, readable by its owner. */
-function journalKey(home: string): KeyObject {
+/** The key that signs the journal's head now and then; made at the first start, encrypted at rest. */
+async function journalKey(home: string, passphrase: string): Promise<KeyObject> {
   const path = join(home, 'journal.key.pem');
   try {
-    return createPrivateKey(readFileSync(path));
+    return decryptPrivateKeyPem(readFileSync(path, 'utf8'), passphrase);
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code !== 'ENOENT') throw cause;
   }
   const { privateKey } = generateKeyPairSync('ed25519');
-  writeFileSync(path, privateKey.export({ type: 'pkcs8', format: 'pem' }), { mode: 0o600, flag: 'wx' });
+  writeFileSync(path, await encryptedPrivateKeyPem(privateKey, passphrase, KEY_AT_REST_ROUNDS), {
+    mode: 0o600,
+    flag: 'wx',
+  });
   return privateKey;
 }
 

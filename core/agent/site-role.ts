@@ -1,0 +1,369 @@
+import type { X509Certificate } from 'node:crypto';
+import { join } from 'node:path';
+import { z } from 'zod';
+import {
+  type AgentConfiguration,
+  type Delegation,
+  delegationSchema,
+  type ServiceDescription,
+  serviceDescriptionSchema,
+} from '../contract/agent-contract.ts';
+import { readIdentity } from '../credentials/identity.ts';
+import { LifelineMount } from '../moves/lifeline-mount.ts';
+import { LifelineStorage } from '../moves/lifeline-storage.ts';
+import { MoveSource } from '../moves/move-source.ts';
+import { MoveTarget } from '../moves/move-target.ts';
+import { podIdentifier, podOfService, storageName } from '../moves/pod-of-service.ts';
+import { StonePath } from '../moves/stone-path.ts';
+import { Announcer } from '../overlay/announcer.ts';
+import type { OverlayIdentity } from '../overlay/identity.ts';
+import { listenRouted } from '../overlay/routed-listener.ts';
+import { registerSiteDoor } from '../overlay/site-door.ts';
+import { StreamRouter } from '../overlay/stream-router.ts';
+import { CriuPodRuntime } from '../pods/criu-pod-runtime.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { DurableFile } from '../runtime/durable-file.ts';
+import { MoveError, toMoveError } from '../runtime/errors.ts';
+import type { Link } from '../runtime/link/link.ts';
+import { secureRandom } from '../runtime/random.ts';
+import { refusedBy } from './refused-by.ts';
+import type { RoleContext, RunningRole } from './role.ts';
+import { SiteSignals } from './site-signals.ts';
+
+type SiteConfiguration = NonNullable<AgentConfiguration['roles']['site']>;
+
+const livingSchema = z.record(
+  z.string(),
+  z.object({
+    service: serviceDescriptionSchema,
+    epoch: z.number().int(),
+    storagePath: z.string(),
+    delegation: delegationSchema,
+  }),
+);
+type Living = z.infer<typeof livingSchema>;
+
+const announceDeadlineMs = 3_000;
+const startDeadlineMs = 45_000;
+
+/** Runs a hosting site: pods, the door for servlets, attack signals, both sides of moves, lifelines. */
+export async function startSiteRole(
+  configuration: SiteConfiguration,
+  context: RoleContext,
+): Promise<RunningRole> {
+  const { directories, host } = context;
+  const authorise = (certificate: X509Certificate): OverlayIdentity => {
+    context.verifyPeer(certificate);
+    return readIdentity(certificate);
+  };
+  const runtime = new CriuPodRuntime({
+    stateDir: join(directories.state, 'pods'),
+    runDir: join(directories.run, 'pods'),
+    imagesDir: join(directories.software, 'images'),
+    criuHome: join(directories.software, 'criu'),
+    gatewayPath: join(directories.software, 'bin', 'gateway'),
+    shimPath: join(directories.software, 'lib', 'norlimit-shim.so'),
+    cgroupRoot: '/sys/fs/cgroup/freezer',
+  });
+  const path = new StonePath({
+    stone: configuration.stone,
+    identity: context.identity,
+    verifyPeer: context.verifyPeer,
+  });
+  const tellLifeline =
+    (side: 'storage' | 'pod') => (service: string, state: 'opening' | 'open' | 'cut' | 'closed') => {
+      const event = { type: 'lifeline', at: systemClock.now(), service, side, state } as const;
+      if (state === 'closed') context.events.tellEnd(`lifeline ${side} ${service}`, event);
+      else context.events.tellLasting(`lifeline ${side} ${service}`, event);
+    };
+  const storage = new LifelineStorage({
+    file: join(directories.state, 'lifelines.json'),
+    path,
+    tell: tellLifeline('storage'),
+  });
+  const mount = new LifelineMount({ runDirectory: directories.run, tell: tellLifeline('pod') });
+  const places = { stateDirectory: directories.state, runDirectory: directories.run };
+  const source = new MoveSource({ runtime, path, ...places });
+  const target = new MoveTarget({ host, runtime, mount, ...places });
+  const livingFile = new DurableFile<Living>(join(directories.state, 'living.json'), livingSchema);
+  let living = await livingFile.read({});
+
+  const overlayLinks = new OverlayLinks(path, configuration.overlay);
+  const announcer = new Announcer({
+    site: host,
+    address: `${configuration.listen.address}:${configuration.listen.port}`,
+    signer: () => ({ key: context.identity().keyPem, certificatePem: context.identity().certificatePem }),
+    call: (method, params) => overlayLinks.call(method, params),
+    clock: systemClock,
+    log: context.log,
+  });
+
+  const router = new StreamRouter({ readIdentity, events: (event) => refusedBy(event, context) });
+  const door = registerSiteDoor(router, {
+    async attach(service, epoch) {
+      const here = living[service];
+      if (!here)
+        throw new MoveError('SERVICE_NOT_HERE', `${service} does not live on this site.`, { service });
+      if (source.isLeaving(service))
+        throw new MoveError('SERVICE_MOVING', `${service} is being moved; its sessions wait.`);
+      if (epoch !== here.epoch)
+        throw new MoveError('EPOCH_STALE', `${service} has epoch ${here.epoch} here, not ${epoch}.`, {
+          epoch: here.epoch,
+        });
+      return runtime.attach(podIdentifier(service));
+    },
+  });
+  router.registerStream({
+    kind: 'state',
+    roles: ['site'],
+    schema: z.object({ kind: z.literal('state'), move: z.string() }),
+    where: 'stream',
+    handle: ({ header, stream, accept, refuse, link }) =>
+      target.receive({ header, stream, accept, refuse }, link),
+  });
+  router.registerCall({
+    method: 'lifeline.offer',
+    roles: ['site'],
+    handle: (params, { link }) => {
+      mount.offer(z.object({ service: z.string() }).parse(params).service, link);
+      return {};
+    },
+  });
+  const server = await listenRouted({
+    host: configuration.listen.address,
+    port: configuration.listen.port,
+    identity: context.identity,
+    authorise,
+    router,
+    events: (event) => refusedBy(event, context),
+  });
+
+  const settle = async (
+    service: ServiceDescription,
+    epoch: number,
+    storagePath: string,
+    delegation: Delegation,
+  ) => {
+    living = { ...living, [service.hostname]: { service, epoch, storagePath, delegation } };
+    await livingFile.write(living);
+  };
+  const forget = async (service: string) => {
+    announcer.withdraw(service);
+    const { [service]: _left, ...rest } = living;
+    living = rest;
+    await livingFile.write(living);
+    door.cut(service);
+  };
+  /** Direct users reach a service at its home only (MOVE section 2.2.2). */
+  const publish = async (service: ServiceDescription) => {
+    if (service.homeSite !== host) return;
+    await runtime.publish(podIdentifier(service.hostname), {
+      hostAddress: configuration.listen.address,
+      hostPort: service.port,
+      podPort: service.port,
+    });
+  };
+
+  await source.restore();
+  await target.restore();
+  await storage.restore();
+  const pods = await runtime.list();
+  for (const { service, delegation } of Object.values(living)) {
+    if (service.homeSite !== host) await mount.expect(service.hostname);
+    const pod = pods.find((candidate) => candidate.spec.id === podIdentifier(service.hostname));
+    if (pod?.phase === 'running' && !source.isLeaving(service.hostname)) announcer.keep(delegation);
+  }
+  overlayLinks.warm();
+  const signals = new SiteSignals(configuration, context);
+  signals.start();
+
+  return {
+    handlers: {
+      'site.status': async () => {
+        const found = await runtime.list();
+        const sessions = door.sessions();
+        return {
+          pods: found.flatMap((pod) => {
+            const here = living[pod.spec.service];
+            const arriving = target
+              .list()
+              .find((move) => move.service === pod.spec.service && move.state === 'restored');
+            if (!here && !arriving) return [];
+            const state =
+              pod.phase === 'frozen'
+                ? 'frozen'
+                : pod.phase !== 'running'
+                  ? 'stopped'
+                  : pod.fenced
+                    ? 'fenced'
+                    : 'running';
+            return [
+              {
+                service: pod.spec.service,
+                epoch: here?.epoch ?? arriving?.epoch ?? 0,
+                state,
+                sessions: sessions[pod.spec.service] ?? 0,
+              } as const,
+            ];
+          }),
+          sources: source.list(),
+          targets: target.list(),
+          lifelines: [
+            ...storage.status().map((lifeline) => ({ ...lifeline, side: 'storage' as const })),
+            ...mount.status().map((lifeline) => ({ ...lifeline, side: 'pod' as const })),
+          ],
+        };
+      },
+      'site.start': async ({ service, delegation }) => {
+        const id = podIdentifier(service.hostname);
+        await runtime.discard(id);
+        await runtime.create(podOfService(service), {
+          storage: { [storageName]: service.storage.path },
+          deadlineMs: startDeadlineMs,
+        });
+        await settle(service, delegation.epoch, service.storage.path, delegation);
+        await publish(service);
+        await announcer.announce(delegation);
+        return {};
+      },
+      'site.stop': async ({ service }) => {
+        await forget(service);
+        const id = podIdentifier(service);
+        await runtime.unpublish(id);
+        await runtime.discard(id);
+        return {};
+      },
+      'source.prepare': async ({ move, service, epoch, target: to }) => {
+        await source.prepare(move, service, epoch, to);
+        return {};
+      },
+      'source.run': async ({ move, steps }) => {
+        const service = source.list().find((known) => known.move === move)?.service;
+        const done = source.run(move, steps);
+        // Their gateway hangs up while it pauses; told so, access points park without a guess.
+        if (service && steps.includes('freeze')) door.cut(service);
+        return done;
+      },
+      'source.kill': async ({ move }) => {
+        const service = source.list().find((known) => known.move === move)?.service;
+        if (service && living[service]) {
+          await forget(service);
+          await runtime.unpublish(podIdentifier(service));
+        }
+        await source.kill(move);
+        if (service) await target.left(service);
+        return {};
+      },
+      'source.rollback': async ({ move }) => {
+        await source.rollback(move);
+        return {};
+      },
+      'storage.open': async ({ service, path: storagePath, target: to }) => {
+        await storage.open(service, storagePath, to);
+        return {};
+      },
+      'storage.close': async ({ service }) => {
+        await storage.close(service);
+        return {};
+      },
+      'target.prepare': async (order) => {
+        await target.prepare(order);
+        return {};
+      },
+      'target.run': ({ move, steps }) => target.run(move, steps),
+      'target.commit': async ({ move, delegation }) => {
+        const startedAt = systemClock.now();
+        const { service, epoch, storagePath } = await target.commit(move);
+        await settle(service, epoch, storagePath, delegation);
+        await announcer.announce(delegation);
+        await publish(service);
+        return { phases: [{ phase: 'announce', startedAt, endedAt: systemClock.now() }] };
+      },
+      'target.discard': async ({ move }) => {
+        await target.discard(move);
+        return {};
+      },
+    },
+    recheck: () => server.recheck().length,
+    async stop() {
+      signals.stop();
+      announcer.stop();
+      source.stop();
+      storage.stop();
+      overlayLinks.close();
+      await server.close();
+      await path.close();
+      await runtime.close();
+    },
+  };
+}
+
+/**
+ * Links to overlay nodes through the stepping stone, for announcements: two are kept warm, and another
+ * node is asked when one does not answer.
+ */
+class OverlayLinks {
+  readonly #path: StonePath;
+  readonly #nodes: readonly { name: string; address: string; port: number }[];
+  readonly #links = new Map<string, Promise<Link>>();
+
+  constructor(path: StonePath, nodes: readonly { name: string; address: string; port: number }[]) {
+    this.#path = path;
+    this.#nodes = shuffled(nodes);
+  }
+
+  warm(): void {
+    for (const node of this.#nodes.slice(0, 2)) void this.#link(node).catch(() => undefined);
+  }
+
+  async call(method: string, params: unknown): Promise<unknown> {
+    let last: MoveError | undefined;
+    for (const node of this.#nodes.slice(0, 4)) {
+      try {
+        const link = await this.#link(node);
+        return await link.call(method, params, { deadlineMs: announceDeadlineMs });
+      } catch (thrown) {
+        last = toMoveError(thrown);
+        if (
+          !last.code.startsWith('LINK_') &&
+          !['DEADLINE_EXCEEDED', 'DIRECTORY_UNAVAILABLE', 'RELAY_UNREACHABLE', 'RING_NOT_MEMBER'].includes(
+            last.code,
+          )
+        )
+          throw last;
+      }
+    }
+    throw last ?? new MoveError('DIRECTORY_UNAVAILABLE', 'No overlay node is known to announce to.');
+  }
+
+  close(): void {
+    for (const link of this.#links.values())
+      void link.then(
+        (open) => open.close(),
+        () => undefined,
+      );
+    this.#links.clear();
+  }
+
+  #link(node: { name: string; address: string; port: number }): Promise<Link> {
+    const existing = this.#links.get(node.name);
+    if (existing) return existing;
+    const dialling = this.#path.link(node, 'overlay');
+    this.#links.set(node.name, dialling);
+    const drop = () => {
+      if (this.#links.get(node.name) === dialling) this.#links.delete(node.name);
+    };
+    dialling.then((link) => void link.closed.then(drop), drop);
+    return dialling;
+  }
+}
+
+/** A random order, so that sites do not all lean on the same overlay nodes. */
+function shuffled<T>(items: readonly T[]): T[] {
+  const order = [...items];
+  for (let last = order.length - 1; last > 0; last -= 1) {
+    const other = secureRandom.below(last + 1);
+    [order[last], order[other]] = [order[other]!, order[last]!];
+  }
+  return order;
+}

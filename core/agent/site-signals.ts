@@ -1,0 +1,87 @@
+import type { AgentConfiguration } from '../contract/agent-contract.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { type AttackAlarm, AttackDetector } from '../sites/attack/attack-detector.ts';
+import type { LinkSample } from '../sites/attack/link-sample.ts';
+import { LinkSampler } from '../sites/attack/link-sampler.ts';
+import type { RoleContext } from './role.ts';
+
+const ratesEveryMs = 500;
+
+/** What a site sees of its links: rates now and then, an alarm at once (MOVE section 2.4, third step). */
+export class SiteSignals {
+  readonly #context: RoleContext;
+  readonly #primary: LinkSampler;
+  readonly #secondary: LinkSampler;
+  readonly #detector: AttackDetector;
+  #last: { primary: LinkSample; secondary: LinkSample } | null = null;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(configuration: NonNullable<AgentConfiguration['roles']['site']>, context: RoleContext) {
+    this.#context = context;
+    this.#primary = new LinkSampler({ device: configuration.primaryInterface });
+    this.#secondary = new LinkSampler({ device: configuration.secondaryInterface });
+    this.#detector = new AttackDetector({ capacityMbit: configuration.primaryCapacityMbit });
+  }
+
+  start(): void {
+    this.#primary.start(
+      (sample) => {
+        for (const event of this.#detector.observe(sample))
+          if (event.type === 'alarm') this.#alarm(event.alarm);
+          else
+            this.#context.events.tellEnd(`attack ${event.cleared.kind}`, {
+              type: 'attack',
+              at: systemClock.now(),
+              state: 'over',
+              kind: event.cleared.kind,
+              evidence: 'The signs are gone.',
+              inboundMbit: 0,
+              firstEvidenceAt: event.cleared.detectedAt,
+              detectedAt: event.cleared.detectedAt,
+            });
+      },
+      (fault) => this.#context.log(`attack signals ended: ${fault.code} ${fault.message}`),
+    );
+    this.#timer = setInterval(() => this.#rates(), ratesEveryMs);
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#primary.close();
+    this.#secondary.close();
+  }
+
+  #alarm(alarm: AttackAlarm): void {
+    this.#context.events.tellLasting(`attack ${alarm.kind}`, {
+      type: 'attack',
+      at: systemClock.now(),
+      state: 'active',
+      kind: alarm.kind,
+      evidence: alarm.evidence.sentence,
+      inboundMbit: alarm.evidence.inboundMbit,
+      firstEvidenceAt: alarm.firstEvidenceAt,
+      detectedAt: alarm.detectedAt,
+    });
+  }
+
+  #rates(): void {
+    const now = { primary: this.#primary.sample(), secondary: this.#secondary.sample() };
+    const before = this.#last;
+    this.#last = now;
+    if (!before) return;
+    const rate = (link: 'primary' | 'secondary') => {
+      const seconds = (now[link].monotonic - before[link].monotonic) / 1000;
+      const mbit = (bytes: number) => (seconds > 0 ? (bytes * 8) / seconds / 1e6 : 0);
+      return {
+        link,
+        inMbit: mbit(now[link].receivedBytes - before[link].receivedBytes),
+        outMbit: mbit(now[link].sentBytes - before[link].sentBytes),
+      };
+    };
+    this.#context.events.tell({
+      type: 'links',
+      at: systemClock.now(),
+      links: [rate('primary'), rate('secondary')],
+    });
+  }
+}

@@ -1,0 +1,125 @@
+import type { X509Certificate } from 'node:crypto';
+import type { Clock } from '../runtime/clock.ts';
+import { MoveError } from '../runtime/errors.ts';
+import { allowsService, type Identity, readIdentity } from './identity.ts';
+import { normaliseAddress } from './names.ts';
+import type { Role } from './roles.ts';
+
+export interface AuthorisationRules {
+  /** Authorities whose direct signature counts. */
+  trust: readonly X509Certificate[];
+  /** Serial numbers, upper-case hexadecimal. */
+  revoked: ReadonlySet<string>;
+  clock: Pick<Clock, 'now'>;
+  expectRole?: Role | readonly Role[];
+  /** The service that is to be reached or announced. */
+  expectService?: string;
+  /** Where the peer comes from, for certificates that are bound to an address. */
+  peerAddress?: string;
+  /** The access point that asks, for certificates that are bound to one. */
+  accessPoint?: string;
+}
+
+/**
+ * Decides whether a peer's certificate admits it, and as whom (MOVE section 2.2.2). The signature is checked
+ * before anything in the certificate is believed. A certificate that is bound to an address or an access
+ * point is refused where the caller does not say which it is dealing with.
+ *
+ * @throws MoveError `CERTIFICATE_MISSING`, `CERTIFICATE_FOREIGN`, `CERTIFICATE_NOT_YET_VALID`,
+ * `CERTIFICATE_EXPIRED`, `CERTIFICATE_REVOKED`, `ROLE_DENIED`, `SCOPE_DENIED`.
+ */
+export function authorise(certificate: X509Certificate | undefined, rules: AuthorisationRules): Identity {
+  if (certificate === undefined) {
+    throw new MoveError(
+      'CERTIFICATE_MISSING',
+      'No certificate was shown. Ask the administrator for one, import it and connect again.',
+    );
+  }
+  const issuer = checkIssuer(certificate, rules.trust);
+  const identity = readIdentity(certificate);
+  const facts = { role: identity.role, name: identity.name, serial: identity.serial };
+  const now = rules.clock.now();
+  const begin = Math.max(identity.notBefore, issuer.validFromDate.getTime());
+  const end = Math.min(identity.notAfter, issuer.validToDate.getTime());
+  if (now < begin) {
+    throw new MoveError(
+      'CERTIFICATE_NOT_YET_VALID',
+      `The certificate of ${identity.name} is valid from ${iso(begin)} only. Check the clocks of both machines.`,
+      { ...facts, notBefore: begin },
+    );
+  }
+  // notAfter names the last second that is still inside (RFC 5280 section 4.1.2.5).
+  if (now >= end + 1000) {
+    throw new MoveError(
+      'CERTIFICATE_EXPIRED',
+      `The certificate of ${identity.name} ended on ${iso(end)}. Ask the administrator for a new one.`,
+      { ...facts, notAfter: end },
+    );
+  }
+  if (rules.revoked.has(identity.serial) || rules.revoked.has(identity.serial.toLowerCase())) {
+    throw new MoveError(
+      'CERTIFICATE_REVOKED',
+      `The certificate of ${identity.name} was revoked. Ask the administrator for a new one.`,
+      facts,
+    );
+  }
+  checkRole(identity, rules.expectRole);
+  checkBindings(identity, rules);
+  if (rules.expectService !== undefined) requireService(identity, rules.expectService);
+  return identity;
+}
+
+/** As `allowsService`, but a service outside the scope is an error. @throws MoveError `SCOPE_DENIED`. */
+export function requireService(identity: Identity, hostname: string): void {
+  if (allowsService(identity, hostname)) return;
+  throw new MoveError(
+    'SCOPE_DENIED',
+    `The certificate of ${identity.name} does not cover ${hostname.slice(0, 253)}. Ask the administrator to issue one that does.`,
+    { name: identity.name, serial: identity.serial, service: hostname.slice(0, 253) },
+  );
+}
+
+function checkIssuer(certificate: X509Certificate, trust: readonly X509Certificate[]): X509Certificate {
+  const issuer = trust.find(
+    (authority) =>
+      authority.ca && certificate.checkIssued(authority) && certificate.verify(authority.publicKey),
+  );
+  if (issuer && !certificate.ca) return issuer;
+  throw new MoveError(
+    'CERTIFICATE_FOREIGN',
+    "This certificate was not issued by this overlay's authority. Use the one that the administrator gave you.",
+    { fingerprint: certificate.fingerprint256.replaceAll(':', '').toLowerCase() },
+  );
+}
+
+function checkRole(identity: Identity, expected: Role | readonly Role[] | undefined): void {
+  if (expected === undefined) return;
+  const roles = typeof expected === 'string' ? [expected] : expected;
+  if (roles.includes(identity.role)) return;
+  throw new MoveError(
+    'ROLE_DENIED',
+    `${identity.name} has the role "${identity.role}", which may not do this; it takes ${roles.join(' or ')}.`,
+    { role: identity.role, name: identity.name, serial: identity.serial, expected: [...roles] },
+  );
+}
+
+function checkBindings(identity: Identity, rules: AuthorisationRules): void {
+  const { boundAddress, boundAccessPoint } = identity;
+  const peer = rules.peerAddress === undefined ? undefined : normaliseAddress(rules.peerAddress);
+  if (boundAddress !== undefined && boundAddress !== peer) {
+    throw new MoveError(
+      'SCOPE_DENIED',
+      `The certificate of ${identity.name} may be used from ${boundAddress} only. Pass the human test again from here.`,
+      { serial: identity.serial, boundAddress, peerAddress: peer ?? null },
+    );
+  }
+  if (boundAccessPoint !== undefined && boundAccessPoint !== rules.accessPoint) {
+    throw new MoveError(
+      'SCOPE_DENIED',
+      `The certificate of ${identity.name} admits to the access point ${boundAccessPoint} only. Enter there.`,
+      { serial: identity.serial, boundAccessPoint, accessPoint: rules.accessPoint ?? null },
+    );
+  }
+}
+
+const iso = (time: number) => new Date(time).toISOString();

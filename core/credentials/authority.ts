@@ -1,0 +1,223 @@
+import { generateKeyPairSync, type X509Certificate } from 'node:crypto';
+import { join } from 'node:path';
+import { type Clock, systemClock } from '../runtime/clock.ts';
+import { MoveError, toMoveError } from '../runtime/errors.ts';
+import { ISSUED_FILE, readAuthority, writeAuthority } from './authority-files.ts';
+import { applyProfile } from './certificate-draft.ts';
+import { checkDraft, newSerial, type Signer, signDraft } from './certificate-signing.ts';
+import type { Identity } from './identity.ts';
+import {
+  type IssuanceLog,
+  type IssuedCertificate,
+  noIssuanceLog,
+  REVOCATION_REASONS,
+  type RevocationReason,
+} from './issuance-log.ts';
+import { IssuanceStore, type ListOptions } from './issuance-store.ts';
+import {
+  checkKeyRequest,
+  checkSubjectRequest,
+  type IssueRequest,
+  type SubjectRequest,
+} from './issue-request.ts';
+import { checkPassword, createPkcs12, generatePassword } from './pkcs12.ts';
+import { LIST_LIFETIME_MS, signRevocationList } from './revocation-list.ts';
+
+export interface AuthorityOptions {
+  directory: string;
+  passphrase: string;
+  clock?: Clock;
+  log?: IssuanceLog;
+}
+
+export interface Issued {
+  certificatePem: string;
+  /** The authority's own certificate, which the holder needs to know others by. */
+  authorityPem: string;
+  identity: Identity;
+}
+
+/** What a person gets, once: the authority keeps neither the key nor the password. */
+export interface IssuedByHand extends Issued {
+  privateKeyPem: string;
+  pkcs12: Buffer;
+  password: string;
+}
+
+/**
+ * Makes a new authority in a directory and opens it.
+ * @throws MoveError `AUTHORITY_EXISTS`, `PASSPHRASE_TOO_SHORT`.
+ */
+export async function createAuthority(options: AuthorityOptions & { name?: string }): Promise<Authority> {
+  const clock = options.clock ?? systemClock;
+  await writeAuthority(options.directory, options.passphrase, options.name, clock.now());
+  return openAuthority(options);
+}
+
+/**
+ * Opens an authority. The key is in memory, not to be exported, until `close`.
+ * @throws MoveError `AUTHORITY_MISSING`, `AUTHORITY_EXPOSED`, `AUTHORITY_UNREADABLE`, `PASSPHRASE_WRONG`.
+ */
+export async function openAuthority(options: AuthorityOptions): Promise<Authority> {
+  const signer = await readAuthority(options.directory, options.passphrase);
+  const store = new IssuanceStore(join(options.directory, ISSUED_FILE));
+  return new Authority(signer, store, options.clock ?? systemClock, options.log ?? noIssuanceLog);
+}
+
+/** The administrator's authority: issues, lists and revokes certificates for everybody in the overlay. */
+export class Authority {
+  private signer: Signer | null;
+  private readonly store: IssuanceStore;
+  private readonly clock: Clock;
+  private readonly log: IssuanceLog;
+  readonly certificate: X509Certificate;
+
+  constructor(signer: Signer, store: IssuanceStore, clock: Clock, log: IssuanceLog) {
+    this.signer = signer;
+    this.store = store;
+    this.clock = clock;
+    this.log = log;
+    this.certificate = signer.certificate;
+  }
+
+  /** The root certificate, PEM: what everybody in the overlay trusts. */
+  get certificatePem(): string {
+    return this.certificate.toString();
+  }
+
+  /**
+   * Issues a certificate for a key that somebody else holds. One pipeline, whoever asks: check the request,
+   * apply the profile, check the certificate, sign, record.
+   * @throws MoveError `REQUEST_INVALID`, `REQUEST_UNPROVEN`, `KEY_WEAK`, `PROFILE_UNKNOWN`, `PROFILE_DENIED`,
+   * `LIFETIME_DENIED`, `CERTIFICATE_UNFIT`, `AUTHORITY_CLOSED`.
+   */
+  async issue(request: IssueRequest): Promise<Issued> {
+    try {
+      return await this.runPipeline(request);
+    } catch (thrown) {
+      const error = toMoveError(thrown);
+      await this.log.refused({
+        profile: String(request.profile).slice(0, 80),
+        name: String(request.name).slice(0, 80),
+        code: error.code,
+        message: error.message,
+      });
+      throw error;
+    }
+  }
+
+  /**
+   * Issues by hand: makes the key here (P-256) and returns it once, as PEM and as PKCS#12 under the given
+   * password or one that is made up. Neither is kept.
+   * @throws MoveError as {@link issue}, and `PASSWORD_UNSUITABLE`.
+   */
+  async issueByHand(request: SubjectRequest & { password?: string }): Promise<IssuedByHand> {
+    const { password = generatePassword(), ...subject } = request;
+    const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const publicKeyPem = String(publicKey.export({ type: 'spki', format: 'pem' }));
+    checkPassword(password);
+    const issued = await this.issue({ ...subject, key: { publicKeyPem } });
+    const pkcs12 = await createPkcs12({
+      privateKey,
+      certificatePem: issued.certificatePem,
+      authorityPem: issued.authorityPem,
+      friendlyName: `${issued.identity.name} (MOVE)`,
+      password,
+    });
+    const privateKeyPem = String(privateKey.export({ type: 'pkcs8', format: 'pem' }));
+    return { ...issued, privateKeyPem, pkcs12, password };
+  }
+
+  /**
+   * Revokes a certificate; revoking it again changes nothing. It is durable when this returns; carrying it to
+   * the access points is the caller's part (`revokedSerials`, `certificateRevocationList`).
+   * @throws MoveError `CERTIFICATE_UNKNOWN`, `REQUEST_INVALID`.
+   */
+  async revoke(serial: string, reason: RevocationReason = 'unspecified'): Promise<IssuedCertificate> {
+    if (!REVOCATION_REASONS.includes(reason)) {
+      throw new MoveError(
+        'REQUEST_INVALID',
+        `"${reason}" is no reason for a revocation. Choose one of ${REVOCATION_REASONS.join(', ')}.`,
+      );
+    }
+    this.openSigner();
+    const known = this.certificateOf(serial);
+    if (known.revokedAt === null) this.store.revoke(serial, Math.floor(this.clock.now()), reason);
+    const { certificatePem: _, ...revoked } = this.certificateOf(serial);
+    if (known.revokedAt === null) await this.log.revoked(revoked);
+    return revoked;
+  }
+
+  /** What was issued, newest first. */
+  list(options: ListOptions = {}): IssuedCertificate[] {
+    return this.store.list(this.clock.now(), options);
+  }
+
+  /** One issued certificate with its PEM. @throws MoveError `CERTIFICATE_UNKNOWN`. */
+  certificateOf(serial: string): IssuedCertificate & { certificatePem: string } {
+    const found = this.store.find(serial);
+    if (found) return found;
+    throw new MoveError(
+      'CERTIFICATE_UNKNOWN',
+      `This authority never issued a certificate with the serial number ${serial.slice(0, 64)}. Look it up in the list.`,
+      { serial: serial.slice(0, 64) },
+    );
+  }
+
+  /** Serial numbers of revoked certificates whose time is not over; what `authorise` takes. */
+  revokedSerials(): Set<string> {
+    return new Set(this.store.revoked(this.clock.now()).map((certificate) => certificate.serial));
+  }
+
+  /**
+   * Signs a revocation list with the next number. A certificate stays on it for one list's lifetime beyond
+   * its own end (RFC 5280 section 3.3).
+   */
+  async certificateRevocationList(): Promise<string> {
+    const signer = this.openSigner();
+    const now = this.clock.now();
+    const revoked = this.store.revoked(now - LIST_LIFETIME_MS);
+    return signRevocationList(revoked, this.store.nextRevocationListNumber(), now, signer);
+  }
+
+  /** Lets go of the key and closes the store. Safe to call twice. */
+  close(): void {
+    if (!this.signer) return;
+    this.signer = null;
+    this.store.close();
+  }
+
+  private async runPipeline({ key, ...subject }: IssueRequest): Promise<Issued> {
+    const signer = this.openSigner();
+    const now = this.clock.now();
+    const request = checkSubjectRequest(subject);
+    const publicKey = await checkKeyRequest(key, request.name);
+    const draft = applyProfile(request, publicKey, now, {
+      notBefore: this.certificate.validFromDate.getTime(),
+      notAfter: this.certificate.validToDate.getTime(),
+    });
+    checkDraft(draft, signer);
+    const { certificate, identity } = await signDraft(draft, newSerial(), signer);
+    const certificatePem = certificate.toString();
+    const record: IssuedCertificate = {
+      serial: identity.serial,
+      name: identity.name,
+      profile: draft.profile.name,
+      services: identity.services,
+      issuedAt: Math.floor(now),
+      notBefore: identity.notBefore,
+      notAfter: identity.notAfter,
+      revokedAt: null,
+      reason: null,
+      fingerprint256: identity.fingerprint,
+    };
+    this.store.add(record, certificatePem);
+    await this.log.issued(record);
+    return { certificatePem, authorityPem: this.certificatePem, identity };
+  }
+
+  private openSigner(): Signer {
+    if (this.signer) return this.signer;
+    throw new MoveError('AUTHORITY_CLOSED', 'The authority is closed. Open it with its passphrase first.');
+  }
+}

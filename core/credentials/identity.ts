@@ -1,0 +1,170 @@
+import { createHash, type X509Certificate } from 'node:crypto';
+import { MoveError } from '../runtime/errors.ts';
+import { isServiceName, normaliseAddress } from './names.ts';
+import { isRole, type Role } from './roles.ts';
+import { parseCertificate, SubjectAlternativeNameExtension } from './x509.ts';
+
+/** Who a certificate speaks for and what it allows; everything stands in the certificate itself. */
+export interface Identity {
+  role: Role;
+  name: string;
+  /** Host names of services it may reach or relocate. */
+  services: string[] | 'any';
+  /** Upper-case hexadecimal, as `X509Certificate.serialNumber` writes it. */
+  serial: string;
+  /** SHA-256 of the certificate, lower-case hexadecimal without colons. */
+  fingerprint: string;
+  /** SHA-256 of the public key (SubjectPublicKeyInfo), lower-case hexadecimal; stays when a certificate is renewed. */
+  keyFingerprint: string;
+  /** Milliseconds since the epoch. */
+  notBefore: number;
+  /** Milliseconds since the epoch. */
+  notAfter: number;
+  /** The only address it may be used from (a person admitted by the human test). */
+  boundAddress?: string;
+  /** The only access point it may enter by. */
+  boundAccessPoint?: string;
+  /** IP addresses of the machine itself (subjectAltName iPAddress). */
+  addresses: string[];
+}
+
+/** What the identity URIs of a certificate say: the part of an {@link Identity} that an issuer decides. */
+export interface Claims {
+  role: Role;
+  name: string;
+  services: string[] | 'any';
+  boundAddress?: string;
+  boundAccessPoint?: string;
+}
+
+const SCHEME = 'move://';
+
+/** The URIs that carry claims in a certificate's subjectAltName (RFC 5280 section 4.2.1.6). */
+export function claimUris(claims: Claims): string[] {
+  const services = claims.services === 'any' ? ['*'] : claims.services;
+  return [
+    `${SCHEME}role/${claims.role}`,
+    `${SCHEME}name/${encodeURIComponent(claims.name)}`,
+    ...services.map((service) => `${SCHEME}service/${service}`),
+    ...(claims.boundAddress === undefined ? [] : [`${SCHEME}address/${claims.boundAddress}`]),
+    ...(claims.boundAccessPoint === undefined ? [] : [`${SCHEME}access-point/${claims.boundAccessPoint}`]),
+  ];
+}
+
+/**
+ * Reads who a certificate speaks for. It checks the form only, not the signature: call `authorise` before
+ * believing it. Unknown `move://` URIs are refused, since they might restrict what the certificate allows.
+ *
+ * @throws MoveError `CERTIFICATE_FOREIGN` when the certificate carries no well-formed MOVE identity.
+ */
+export function readIdentity(certificate: X509Certificate): Identity {
+  const fingerprint = certificate.fingerprint256.replaceAll(':', '').toLowerCase();
+  const known = read.get(fingerprint);
+  if (known) return structuredClone(known);
+  const identity = parseIdentity(certificate, fingerprint);
+  if (read.size >= READ_LIMIT) read.clear();
+  read.set(fingerprint, identity);
+  return structuredClone(identity);
+}
+
+/** Identities by fingerprint: location records carry the same few certificates again and again. */
+const read = new Map<string, Identity>();
+const READ_LIMIT = 2_048;
+
+function parseIdentity(certificate: X509Certificate, fingerprint: string): Identity {
+  const names = subjectAlternativeNames(certificate);
+  const claims = readClaims(names.uris);
+  return {
+    ...claims,
+    serial: certificate.serialNumber,
+    fingerprint,
+    keyFingerprint: createHash('sha256')
+      .update(certificate.publicKey.export({ type: 'spki', format: 'der' }))
+      .digest('hex'),
+    notBefore: certificate.validFromDate.getTime(),
+    notAfter: certificate.validToDate.getTime(),
+    addresses: names.addresses,
+  };
+}
+
+/** Whether the identity's scope holds the service; host names compare without regard to case. */
+export function allowsService(identity: Pick<Identity, 'services'>, hostname: string): boolean {
+  const wanted = hostname.toLowerCase();
+  if (!isServiceName(wanted)) return false;
+  return identity.services === 'any' || identity.services.includes(wanted);
+}
+
+function subjectAlternativeNames(certificate: X509Certificate): { uris: string[]; addresses: string[] } {
+  // The DER is parsed, not Node's one-line text, in which one name could pose as several.
+  const items =
+    parseCertificate(certificate.raw).getExtension(SubjectAlternativeNameExtension)?.names.items ?? [];
+  const addresses: string[] = [];
+  for (const item of items) {
+    if (item.type !== 'ip') continue;
+    const address = normaliseAddress(item.value);
+    if (address === null) throw foreign('an address in it cannot be read');
+    addresses.push(address);
+  }
+  return { uris: items.filter((item) => item.type === 'url').map((item) => item.value), addresses };
+}
+
+function readClaims(uris: readonly string[]): Claims {
+  const found = new Map<string, string[]>();
+  for (const uri of uris) {
+    if (!uri.startsWith(SCHEME)) continue;
+    const slash = uri.indexOf('/', SCHEME.length);
+    const kind = slash < 0 ? '' : uri.slice(SCHEME.length, slash);
+    if (!['role', 'name', 'service', 'address', 'access-point'].includes(kind)) {
+      throw foreign(`it carries a claim that this version does not know (${uri.slice(0, 80)})`);
+    }
+    const values = found.get(kind) ?? [];
+    values.push(uri.slice(slash + 1));
+    found.set(kind, values);
+  }
+  const role = only(found, 'role');
+  const encodedName = only(found, 'name');
+  if (role === undefined || encodedName === undefined || !isRole(role)) {
+    throw foreign('it names no role and no holder');
+  }
+  const boundAddress = only(found, 'address');
+  const normalised = boundAddress === undefined ? undefined : normaliseAddress(boundAddress);
+  if (normalised === null) throw foreign('the address it is bound to cannot be read');
+  const boundAccessPoint = only(found, 'access-point');
+  return {
+    role,
+    name: decodeName(encodedName),
+    services: readServices(found.get('service') ?? []),
+    ...(normalised === undefined ? {} : { boundAddress: normalised }),
+    ...(boundAccessPoint === undefined ? {} : { boundAccessPoint }),
+  };
+}
+
+function readServices(values: readonly string[]): string[] | 'any' {
+  if (values.includes('*')) return 'any';
+  for (const value of values)
+    if (!isServiceName(value)) throw foreign(`"${value.slice(0, 80)}" is not a service name`);
+  return [...new Set(values)].sort();
+}
+
+function only(found: ReadonlyMap<string, string[]>, kind: string): string | undefined {
+  const values = found.get(kind) ?? [];
+  if (values.length > 1) throw foreign(`it makes the claim "${kind}" more than once`);
+  return values[0];
+}
+
+function decodeName(encoded: string): string {
+  try {
+    return decodeURIComponent(encoded);
+  } catch (cause) {
+    throw foreign('its name cannot be read', cause);
+  }
+}
+
+function foreign(why: string, cause?: unknown): MoveError {
+  return new MoveError(
+    'CERTIFICATE_FOREIGN',
+    `This certificate was not issued for MOVE: ${why}. Ask the administrator for one that this authority issued.`,
+    { reason: why },
+    cause,
+  );
+}

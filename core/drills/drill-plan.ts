@@ -1,0 +1,74 @@
+import type { DrillKind } from '../contract/domain.ts';
+import { MoveError } from '../runtime/errors.ts';
+import { loadBounds } from './target-guard.ts';
+
+/** What a drill does, for how long, and when it is stopped early. */
+export interface DrillPlan {
+  kind: DrillKind;
+  service: string;
+  /** The site whose primary link is filled. */
+  site: string;
+  /** Hosts that send: bots for a flood, clients for a surge; none for a quiet minute. */
+  senders: readonly string[];
+  /** Megabits a second that each bot offers. */
+  mbitEach: number;
+  /** Connections that each client opens in a surge. */
+  connectionsEach: number;
+  quietMs: number;
+  loadMs: number;
+  tailMs: number;
+  /** Longest wait for the move after the first packet. */
+  moveLimitMs: number;
+  /** Each person asks every `periodMs`, and gives up on an answer after `limitMs`. */
+  periodMs: number;
+  limitMs: number;
+  /** More failures through the overlay than this, and the drill stops: it harms more than it shows. */
+  maximumOverlayFailures: number;
+}
+
+const common = {
+  mbitEach: 0,
+  connectionsEach: 0,
+  senders: [] as readonly string[],
+  quietMs: 4000,
+  loadMs: 8000,
+  tailMs: 4000,
+  moveLimitMs: 30_000,
+  periodMs: 10,
+  limitMs: 5000,
+  maximumOverlayFailures: 100,
+};
+
+/** What each kind of drill is when nobody asks for anything else. */
+export const drillDefaults: Record<DrillKind, Omit<DrillPlan, 'kind' | 'service' | 'site'>> = {
+  'udp-flood': { ...common, mbitEach: 20 },
+  'honest-surge': { ...common, connectionsEach: 12 },
+  'quiet-minute': { ...common, quietMs: 10_000, loadMs: 50_000, tailMs: 0 },
+};
+
+/**
+ * A plan from its kind, what is asked for, and the defaults.
+ * @throws MoveError `DRILL_INVALID` when it exceeds a bound or has nobody to send.
+ */
+export function planDrill(
+  wanted: Pick<DrillPlan, 'kind' | 'service' | 'site'> & Partial<DrillPlan>,
+): DrillPlan {
+  const plan: DrillPlan = { ...drillDefaults[wanted.kind], ...wanted };
+  const reason =
+    plan.kind !== 'quiet-minute' && (plan.senders.length < 1 || plan.senders.length > 16)
+      ? 'it needs 1 to 16 hosts that send'
+      : !(plan.loadMs > 0 && plan.loadMs <= loadBounds.seconds * 1000)
+        ? `it may last at most ${loadBounds.seconds} s`
+        : !(plan.quietMs >= 1000 && plan.quietMs <= 60_000 && plan.tailMs >= 0 && plan.tailMs <= 60_000)
+          ? 'the quiet phase must last 1 to 60 s and the tail at most 60 s'
+          : plan.kind === 'udp-flood' && !(plan.mbitEach > 0 && plan.mbitEach <= loadBounds.mbit)
+            ? `a bot may offer at most ${loadBounds.mbit} Mbit/s`
+            : plan.kind === 'honest-surge' &&
+                !(plan.connectionsEach > 0 && plan.connectionsEach <= loadBounds.connections)
+              ? `a client may open at most ${loadBounds.connections} connections`
+              : undefined;
+  if (reason !== undefined) {
+    throw new MoveError('DRILL_INVALID', `This drill cannot run: ${reason}.`, { kind: plan.kind });
+  }
+  return plan;
+}

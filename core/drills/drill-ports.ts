@@ -1,0 +1,60 @@
+import type { ProbeSample } from '../measure/probe-sample.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { DrillReport } from './drill-report.ts';
+import type { DrillMove } from './judge-drill.ts';
+
+/** A person who keeps asking. */
+export interface RunningProbe {
+  /** Ends the asking, waits for outstanding answers; every sample has been handed over when it resolves. May be called twice. */
+  stop(): Promise<void>;
+}
+
+/** What one host has sent. Times are ms since the epoch. */
+export interface LoadResult {
+  firstPacketAt: number;
+  lastPacketAt: number;
+  offeredMbit: number;
+}
+
+/** A host that sends. */
+export interface RunningLoad {
+  /** Resolves when the first packet (or request) leaves. */
+  firstPacketAt: Promise<number>;
+  /** Resolves when everything has been sent, rejects when the sender failed. */
+  finished: Promise<LoadResult>;
+  /** Stops sending at once. Must be safe to call at any time, and twice. */
+  stop(): Promise<void>;
+}
+
+/** What the decision was and what became of it. */
+export interface DrillMoveOutcome {
+  decidedAt: number;
+  move: DrillMove;
+}
+
+export type DrillState = 'preparing' | 'quiet' | 'attack' | 'tail' | 'judged' | 'aborted' | 'failed';
+
+/** What a drill tells while it runs, for the journal and the state. Times are ms since the epoch. */
+export type DrillEvent =
+  | { type: 'state'; state: DrillState; at: number }
+  | { type: 'flood-started'; at: number; endsAt: number; senders: readonly string[] }
+  | { type: 'judged'; at: number; report: DrillReport }
+  | { type: 'stopped'; at: number; code: string; message: string };
+
+/** Everything a drill does outside itself. The control plane implements it over SSH. */
+export interface DrillPorts {
+  clock: Clock;
+  /** Starts a person on a client host. `failed` is called when the probe itself breaks down. */
+  startProbe(
+    way: 'overlay' | 'direct',
+    onSample: (sample: ProbeSample) => void,
+    failed: (error: unknown) => void,
+  ): Promise<RunningProbe>;
+  /** Starts what one host sends. Nothing of it may reach a detector by any way but the wire. */
+  startLoad(sender: string): Promise<RunningLoad>;
+  /** Calls back with the moment of each alarm at the site; returns how to end it. */
+  watchAlarms(onAlarm: (detectedAt: number) => void): () => void;
+  /** Resolves when a move of the service that was decided after `since` has ended, whichever way. */
+  awaitMove(since: number, signal: AbortSignal): Promise<DrillMoveOutcome>;
+  tell(event: DrillEvent): void;
+}

@@ -1,0 +1,66 @@
+import { z } from 'zod';
+import { JsonLines } from '../measure/json-lines.ts';
+import { readOptionsLine } from '../measure/options-line.ts';
+import { stopSignal } from '../measure/stop-signal.ts';
+import { toMoveError } from '../runtime/errors.ts';
+import { sendFlood } from './flood-sender.ts';
+import { sendSurge } from './surge-sender.ts';
+
+const floodOptionsSchema = z.looseObject({ purpose: z.literal('udp-flood').default('udp-flood') });
+const surgeOptionsSchema = z.object({
+  request: z.looseObject({ purpose: z.literal('honest-surge').default('honest-surge') }),
+  shape: z.strictObject({
+    path: z.string().startsWith('/').max(2000),
+    hostname: z.string().max(255),
+    uploadBytes: z
+      .number()
+      .int()
+      .min(0)
+      .max(16 << 20),
+  }),
+});
+
+/**
+ * The flood as a program on a bot: options ({address, port, seconds, mbit}) as one line of JSON on standard
+ * input, which has to stay open; prints `{"firstPacketAt":…}`, then `{"summary":…}`, or `{"error":…}`. It stops
+ * at once on SIGTERM, when standard input closes, or when its parent is gone. Exit code 0 when it ran or was
+ * stopped, 2 for options that make no sense, 3 when the guard refused, 1 for anything else.
+ */
+export function floodMain(_argv: readonly string[] = []): Promise<number> {
+  return runProgramOf(floodOptionsSchema, (options, signal, lines) =>
+    sendFlood(options, signal, (firstPacketAt) => lines.write({ firstPacketAt })),
+  );
+}
+
+/** The honest surge as a program on a client; options {request: {address, port, seconds, connections}, shape}. */
+export function surgeMain(_argv: readonly string[] = []): Promise<number> {
+  return runProgramOf(surgeOptionsSchema, ({ request, shape }, signal, lines) =>
+    sendSurge(request, shape, signal, (firstPacketAt) => lines.write({ firstPacketAt })),
+  );
+}
+
+async function runProgramOf<Schema extends z.ZodType>(
+  schema: Schema,
+  run: (options: z.infer<Schema>, signal: AbortSignal, lines: JsonLines) => Promise<object>,
+): Promise<number> {
+  const lines = new JsonLines(process.stdout, 0);
+  let stop: ReturnType<typeof stopSignal> | undefined;
+  try {
+    const { options, released } = await readOptionsLine(process.stdin, schema);
+    stop = stopSignal(released);
+    const before = process.cpuUsage();
+    const summary = await run(options, stop.signal, lines);
+    const used = process.cpuUsage(before);
+    lines.write({ summary: { ...summary, cpuMs: (used.user + used.system) / 1000 } });
+    await lines.finish();
+    return 0;
+  } catch (thrown) {
+    const error = toMoveError(thrown);
+    lines.write({ error: error.toBody() });
+    await lines.finish();
+    return error.code === 'FLOOD_REFUSED' ? 3 : error.code === 'OPTIONS_INVALID' ? 2 : 1;
+  } finally {
+    stop?.dispose();
+    process.stdin.destroy();
+  }
+}

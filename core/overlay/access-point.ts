@@ -1,0 +1,224 @@
+import type { z } from 'zod';
+import type { Clock } from '../runtime/clock.ts';
+import { MoveError, toMoveError } from '../runtime/errors.ts';
+import type { Random } from '../runtime/random.ts';
+import type { OverlayIdentity } from './identity.ts';
+import { mayReach } from './identity.ts';
+import { joinStreams } from './join-streams.ts';
+import type { LocationRecord } from './location-record.ts';
+import type { OverlayEvents } from './overlay-event.ts';
+import type { PathOpener } from './path-opener.ts';
+import type { ServiceWatch } from './service-watch.ts';
+import { ResumableSession } from './session/resumable-session.ts';
+import type { OpenedPath } from './session-carrier.ts';
+import { SessionCarrier } from './session-carrier.ts';
+import { serviceHeaderSchema } from './stream-headers.ts';
+import type { StreamRequest, StreamRouter } from './stream-router.ts';
+
+export interface AccessPointOptions {
+  /** This node's name, to which client certificates may be bound. */
+  name: string;
+  router: StreamRouter;
+  watch: ServiceWatch;
+  paths: PathOpener;
+  events: OverlayEvents;
+  clock: Clock;
+  random: Random;
+  parkDeadlineMs?: number;
+  attachDeadlineMs?: number;
+  maxSessions?: number;
+  maxSessionsPerClient?: number;
+}
+
+export interface SessionStatus {
+  service: string;
+  client: string;
+  state: string;
+  site: string | undefined;
+  servlet: string | undefined;
+  epoch: number | undefined;
+  upBytes: number;
+  downBytes: number;
+  resumes: number;
+}
+
+interface Carried {
+  session: ResumableSession;
+  service: string;
+  client: OverlayIdentity;
+  record: LocationRecord | undefined;
+  servlet: string | undefined;
+}
+
+type ServiceRequest = StreamRequest<z.infer<typeof serviceHeaderSchema>>;
+
+/**
+ * The role that clients meet: admits them by what their certificates allow, finds the service, and carries
+ * each of their connections as a session that survives a move of the service (MOVE §3.2).
+ */
+export class AccessPoint {
+  readonly #options: AccessPointOptions;
+  readonly #carried = new Set<Carried>();
+  readonly #perClient = new Map<string, number>();
+
+  constructor(options: AccessPointOptions) {
+    this.#options = options;
+    options.router.registerStream<z.infer<typeof serviceHeaderSchema>>({
+      kind: 'service',
+      roles: ['client'],
+      schema: serviceHeaderSchema,
+      where: 'access-point',
+      handle: (request) => this.#serve(request),
+    });
+  }
+
+  /** The sessions carried now. */
+  sessions(): SessionStatus[] {
+    return [...this.#carried].map(({ session, service, client, record, servlet }) => ({
+      service,
+      client: client.name,
+      state: session.state,
+      site: record?.site,
+      servlet,
+      epoch: record?.epoch,
+      upBytes: session.counters.upBytes,
+      downBytes: session.counters.downBytes,
+      resumes: session.counters.resumes,
+    }));
+  }
+
+  /** Ends every session. */
+  close(): void {
+    for (const { session } of [...this.#carried]) {
+      session.destroy(new MoveError('LINK_CLOSED', 'The access point is shutting down.'));
+    }
+  }
+
+  #serve(request: ServiceRequest): void {
+    const { header, identity, link, stream, accept, refuse } = request;
+    const denial = this.#denial(identity, header.service, link.remoteAddress);
+    if (denial) {
+      refuse(denial);
+      return;
+    }
+    const { clock, events, watch, paths } = this.#options;
+    const session = new ResumableSession({
+      id: this.#options.random.bytes(16),
+      port: header.port,
+      clock,
+      ...(this.#options.parkDeadlineMs === undefined ? {} : { parkDeadlineMs: this.#options.parkDeadlineMs }),
+    });
+    const carried: Carried = {
+      session,
+      service: header.service,
+      client: identity,
+      record: undefined,
+      servlet: undefined,
+    };
+    let carrier: SessionCarrier;
+    try {
+      carrier = new SessionCarrier({
+        session,
+        service: header.service,
+        watch,
+        clock,
+        attachDeadlineMs: this.#options.attachDeadlineMs ?? 5000,
+        openPath: (record, signal) => paths.open(record, header.port, signal),
+        onAttached: (record, path) => {
+          this.#onAttached(carried, record, path);
+          accept();
+        },
+        onParked: (trouble) =>
+          events({
+            type: 'session-parked',
+            service: header.service,
+            client: identity.name,
+            code: trouble.code,
+          }),
+      });
+    } catch (thrown) {
+      session.destroy();
+      throw toMoveError(thrown);
+    }
+    this.#count(carried, 1);
+    session.once('close', () => this.#onClosed(carried));
+    // A session that never began is refused, with a record of why, before the streams are parted.
+    session.once('error', (error: Error) => {
+      if (!stream.destroyed) refuse(toMoveError(error));
+    });
+    joinStreams(stream, session);
+    void carrier.run();
+  }
+
+  #denial(
+    identity: OverlayIdentity,
+    service: string,
+    remoteAddress: string | undefined,
+  ): MoveError | undefined {
+    if (identity.boundAccessPoint !== undefined && identity.boundAccessPoint !== this.#options.name) {
+      return new MoveError(
+        'ACCESS_POINT_DENIED',
+        `This certificate is bound to access point ${identity.boundAccessPoint}; enter there.`,
+      );
+    }
+    if (identity.boundAddress !== undefined && identity.boundAddress !== remoteAddress) {
+      return new MoveError(
+        'ADDRESS_DENIED',
+        'This certificate is bound to another address than the one it is used from.',
+      );
+    }
+    if (!mayReach(identity, service)) {
+      return new MoveError('SCOPE_DENIED', `The certificate of ${identity.name} does not allow ${service}.`, {
+        service,
+      });
+    }
+    const perClient = this.#perClient.get(identity.serial) ?? 0;
+    if (
+      this.#carried.size >= (this.#options.maxSessions ?? 8192) ||
+      perClient >= (this.#options.maxSessionsPerClient ?? 512)
+    ) {
+      return new MoveError('TOO_MANY_SESSIONS', 'Too many connections are open; close some and try again.');
+    }
+    return undefined;
+  }
+
+  #onAttached(carried: Carried, record: LocationRecord, path: OpenedPath): void {
+    const { session, service, client } = carried;
+    const again = carried.record !== undefined;
+    carried.record = record;
+    carried.servlet = path.servlet;
+    const where = {
+      service,
+      client: client.name,
+      site: record.site,
+      epoch: record.epoch,
+      ...(path.servlet === undefined ? {} : { servlet: path.servlet }),
+    };
+    if (again)
+      this.#options.events({ type: 'session-resumed', ...where, parkedMs: session.counters.parkedMs });
+    else this.#options.events({ type: 'session-opened', ...where });
+  }
+
+  #onClosed(carried: Carried): void {
+    this.#count(carried, -1);
+    const { session, service, client } = carried;
+    if (!carried.record) return;
+    const cause = session.errored;
+    this.#options.events({
+      type: 'session-closed',
+      service,
+      client: client.name,
+      ...(cause ? { code: toMoveError(cause).code } : {}),
+      ...session.counters,
+    });
+  }
+
+  #count(carried: Carried, by: 1 | -1): void {
+    if (by === 1) this.#carried.add(carried);
+    else this.#carried.delete(carried);
+    const { serial } = carried.client;
+    const count = (this.#perClient.get(serial) ?? 0) + by;
+    if (count > 0) this.#perClient.set(serial, count);
+    else this.#perClient.delete(serial);
+  }
+}

@@ -1,0 +1,221 @@
+import type { ClientRequestArgs, IncomingMessage, Server, ServerResponse } from 'node:http';
+import { Agent, createServer, request as httpRequest } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { pipeline } from 'node:stream';
+import { MoveError, toMoveError } from '../../runtime/errors.ts';
+import { joinStreams } from '../join-streams.ts';
+import type { AccessPointLink } from './access-point-link.ts';
+import { errorPage, rawErrorPage } from './error-page.ts';
+import { asHttpSocket } from './http-socket.ts';
+
+export interface HttpProxyOptions {
+  link: AccessPointLink;
+  /** Hostnames that go through the overlay; with `any` the access point decides. */
+  services: readonly string[] | 'any';
+  openDeadlineMs: number;
+}
+
+const hopByHop = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+const replayable = new Set(['GET', 'HEAD', 'OPTIONS']);
+const maxReplays = 3;
+
+/** Fields that concern one connection only are not passed on (RFC 9110 §7.6.1). */
+function endToEnd(rawHeaders: readonly string[]): string[] {
+  const named = new Set<string>();
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    if (rawHeaders[index]!.toLowerCase() !== 'connection') continue;
+    for (const name of rawHeaders[index + 1]!.split(',')) named.add(name.trim().toLowerCase());
+  }
+  const kept: string[] = [];
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]!.toLowerCase();
+    if (!hopByHop.has(name) && !named.has(name)) kept.push(rawHeaders[index]!, rawHeaders[index + 1]!);
+  }
+  return kept;
+}
+
+/** Connections to services as streams of the access point's link, kept alive between requests. */
+class StreamAgent extends Agent {
+  readonly #open: (service: string, port: number) => Promise<Duplex>;
+
+  constructor(open: (service: string, port: number) => Promise<Duplex>) {
+    super({ keepAlive: true, maxSockets: 128, maxFreeSockets: 32, scheduling: 'lifo' });
+    this.#open = open;
+  }
+
+  override createConnection(
+    options: ClientRequestArgs,
+    callback?: (error: Error | null, stream: Duplex) => void,
+  ): Duplex | null | undefined {
+    this.#open(String(options.host), Number(options.port ?? 80)).then(
+      (stream) => callback?.(null, stream),
+      (thrown) => callback?.(toMoveError(thrown), undefined as unknown as Duplex),
+    );
+    return undefined;
+  }
+}
+
+/**
+ * A local HTTP proxy for protected services only: CONNECT and absolute-form requests (RFC 9112 §3.2).
+ * Everything else is refused with a page that says why.
+ */
+export function createHttpProxy(options: HttpProxyOptions): Server {
+  const { link, services, openDeadlineMs } = options;
+  const agent = new StreamAgent(async (service, port) =>
+    asHttpSocket(await link.open(service, port, openDeadlineMs)),
+  );
+
+  const serviceOf = (hostname: string): string => {
+    const service = hostname.toLowerCase().replace(/\.$/, '');
+    if (services !== 'any' && !services.includes(service)) {
+      throw new MoveError(
+        'NOT_PROTECTED',
+        `${service} is not a protected service that your certificate allows; reach it without this proxy.`,
+        { service },
+      );
+    }
+    return service;
+  };
+
+  const server = createServer((request, response) => {
+    let target: URL;
+    let service: string;
+    try {
+      target = absoluteTarget(request.url ?? '');
+      service = serviceOf(target.hostname);
+    } catch (thrown) {
+      answerError(response, toMoveError(thrown));
+      return;
+    }
+    forward(
+      {
+        agent,
+        service,
+        port: Number(target.port || 80),
+        path: `${target.pathname}${target.search}`,
+        request,
+        response,
+      },
+      0,
+    );
+  });
+
+  server.on('connect', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    socket.on('error', () => undefined);
+    connectTo(request, socket, head).catch((thrown: unknown) =>
+      socket.end(rawErrorPage(toMoveError(thrown))),
+    );
+  });
+  const connectTo = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
+    const match = /^([^:]+):(\d{1,5})$/.exec(request.url ?? '');
+    if (!match) throw new MoveError('REQUEST_INVALID', 'CONNECT needs a target of the form host:port.');
+    const stream = await link.open(serviceOf(match[1]!), Number(match[2]), openDeadlineMs);
+    socket.once('close', () => {
+      if (!stream.writableEnded) stream.destroy();
+    });
+    await stream.accepted;
+    socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
+    if (head.length > 0) stream.write(head);
+    joinStreams(socket, stream);
+  };
+
+  server.on('upgrade', (_request, socket) => {
+    const error = new MoveError(
+      'UPGRADE_UNSUPPORTED',
+      'Upgraded connections go through this proxy by CONNECT.',
+    );
+    socket.end(rawErrorPage(error));
+  });
+  server.on('close', () => agent.destroy());
+  return server;
+}
+
+function absoluteTarget(url: string): URL {
+  const target = /^http:\/\//i.test(url) ? URL.parse(url) : null;
+  if (!target) {
+    throw new MoveError(
+      'REQUEST_INVALID',
+      'This is the HTTP proxy of a forwarder; set it as the proxy of your program and ask for http://SERVICE/.',
+    );
+  }
+  return target;
+}
+
+function answerError(response: ServerResponse, error: MoveError): void {
+  if (response.headersSent || response.destroyed) {
+    response.destroy();
+    return;
+  }
+  const page = errorPage(error);
+  response.writeHead(page.status, page.reason, page.headers);
+  response.end(page.body);
+}
+
+interface Forwarded {
+  agent: Agent;
+  service: string;
+  port: number;
+  path: string;
+  request: IncomingMessage;
+  response: ServerResponse;
+}
+
+function forward(parts: Forwarded, replays: number): void {
+  const { agent, service, port, path, request, response } = parts;
+  const headers = endToEnd(request.rawHeaders);
+  const chunked = request.headers['transfer-encoding'] !== undefined;
+  if (chunked) headers.push('Transfer-Encoding', 'chunked');
+  const hasBody = chunked || Number(request.headers['content-length'] ?? 0) > 0;
+  const upstream = httpRequest({
+    agent,
+    host: service,
+    port,
+    path,
+    method: request.method ?? 'GET',
+    headers,
+    setHost: false,
+  });
+  upstream.on('response', (answer) => {
+    response.writeHead(answer.statusCode ?? 502, answer.statusMessage, endToEnd(answer.rawHeaders));
+    // A broken answer breaks the client's connection too: pipeline destroys both.
+    pipeline(answer, response, () => undefined);
+  });
+  upstream.on('error', (thrown) => {
+    // The service may close an idle connection just when it is used again (RFC 9112 §9.3.1).
+    const stale =
+      upstream.reusedSocket && !response.headersSent && !hasBody && replayable.has(request.method ?? '');
+    if (stale && replays < maxReplays && !response.destroyed) {
+      forward(parts, replays + 1);
+      return;
+    }
+    const error =
+      thrown instanceof MoveError
+        ? thrown
+        : new MoveError(
+            'SERVICE_BROKE_OFF',
+            `${service} closed the connection without an answer.`,
+            { service },
+            thrown,
+          );
+    answerError(response, error);
+  });
+  response.once('close', () => {
+    if (!response.writableFinished) upstream.destroy();
+  });
+  if (hasBody) {
+    pipeline(request, upstream, () => undefined);
+  } else {
+    request.resume();
+    upstream.end();
+  }
+}

@@ -1,0 +1,28 @@
+import type { LinkStream } from '../../runtime/link/link-stream.ts';
+
+/**
+ * Gives a stream the few methods by which Node's HTTP agent keeps connections: an idle timer and the
+ * settings of a TCP socket, which mean nothing on a stream of a link.
+ */
+export function asHttpSocket(stream: LinkStream): LinkStream {
+  let timer: NodeJS.Timeout | undefined;
+  const target = Object.assign(stream, {
+    timeout: 0,
+    setTimeout(delayMs: number, onTimeout?: () => void) {
+      clearTimeout(timer);
+      target.timeout = delayMs;
+      if (onTimeout) target.once('timeout', onTimeout);
+      if (delayMs > 0) {
+        timer = setTimeout(() => target.emit('timeout'), delayMs);
+        timer.unref();
+      }
+      return target;
+    },
+    setKeepAlive: () => target,
+    setNoDelay: () => target,
+    ref: () => target,
+    unref: () => target,
+  });
+  stream.once('close', () => clearTimeout(timer));
+  return target;
+}

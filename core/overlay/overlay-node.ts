@@ -1,0 +1,209 @@
+import type { Clock } from '../runtime/clock.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { MoveError } from '../runtime/errors.ts';
+import type { Link, LinkLimits } from '../runtime/link/link.ts';
+import type { LinkIdentity } from '../runtime/link/link-tls.ts';
+import type { Random } from '../runtime/random.ts';
+import { secureRandom } from '../runtime/random.ts';
+import type { SessionStatus } from './access-point.ts';
+import { AccessPoint } from './access-point.ts';
+import type { Authorise, ReadIdentity } from './identity.ts';
+import { LinkPool } from './link-pool.ts';
+import type { Locator } from './locator.ts';
+import type { OverlayEvents } from './overlay-event.ts';
+import type { OverlayPeer, PathPolicy } from './path-opener.ts';
+import { PathOpener } from './path-opener.ts';
+import { listenRouted } from './routed-listener.ts';
+import { ServiceWatch } from './service-watch.ts';
+import { registerServlet } from './servlet.ts';
+import { StreamRouter } from './stream-router.ts';
+
+export interface OverlayNodeOptions {
+  name: string;
+  /** Asked for every connection, so that a renewed certificate is used without a restart. */
+  identity: () => LinkIdentity;
+  listen: { host: string; port: number };
+  /** Built with the node's own pool and router, over which it asks the directory. */
+  locator: Locator | ((node: { pool: LinkPool; router: StreamRouter }) => Locator);
+  /** The other overlay nodes known now. */
+  peers: () => readonly OverlayPeer[];
+  /** Reads a certificate and objects to unwelcome holders (revoked ones). */
+  authorise: Authorise;
+  /** Reads a certificate that was judged before. */
+  readIdentity: ReadIdentity;
+  events: OverlayEvents;
+  clock?: Clock;
+  random?: Random;
+  pathPolicy?: (service: string) => PathPolicy;
+  parkDeadlineMs?: number;
+  limits?: Partial<LinkLimits>;
+}
+
+export interface OverlayNodeStatus {
+  name: string;
+  clients: { name: string; serial: string; remoteAddress: string | undefined; rttMs: number | undefined }[];
+  /** Open and parked sessions by service. */
+  services: Record<string, { open: number; parked: number }>;
+  sessions: SessionStatus[];
+  /** Streams carried for other access points. */
+  servletStreams: number;
+  links: {
+    name: string;
+    role: string;
+    direction: 'in' | 'out';
+    rttMs: number | undefined;
+    streams: number;
+  }[];
+}
+
+export interface OverlayNode {
+  readonly host: string;
+  readonly port: number;
+  /** For further stream kinds, calls and notices on the same links: ring and directory. */
+  readonly router: StreamRouter;
+  /** The links this node dials: `pool.call(target, method, params, …)` for ring and directory. */
+  readonly pool: LinkPool;
+  /** Keeps links to all of `peers()` warm; call it again when the peers changed. */
+  refreshPeers(): void;
+  /** Dials sites ahead of need, as before a move, so that the first session pays no handshake. */
+  prepare(sites: readonly { name: string; address: string }[]): void;
+  status(): OverlayNodeStatus;
+  /** Cuts live links whose certificate has one of these serials; returns how many. */
+  applyRevocations(serials: ReadonlySet<string>): number;
+  /** Judges every live link again with `authorise`; returns how many were cut. */
+  recheck(): number;
+  close(): Promise<void>;
+}
+
+/**
+ * One overlay node with all the roles of the data path: access point, servlet, and the links and listener
+ * that ring and directory share. @throws MoveError `LISTEN_FAILED`.
+ */
+export async function createOverlayNode(options: OverlayNodeOptions): Promise<OverlayNode> {
+  const clock = options.clock ?? systemClock;
+  const random = options.random ?? secureRandom;
+  const { events, authorise } = options;
+  const router = new StreamRouter({ readIdentity: options.readIdentity, events });
+  const pool = new LinkPool({
+    identity: options.identity,
+    authorise,
+    events,
+    clock,
+    handlers: router.handlers,
+    ...(options.limits ? { limits: options.limits } : {}),
+  });
+  const locator = typeof options.locator === 'function' ? options.locator({ pool, router }) : options.locator;
+  const watch = new ServiceWatch(locator, clock);
+  const paths = new PathOpener({
+    name: options.name,
+    peers: options.peers,
+    pool,
+    policy: options.pathPolicy ?? (() => 'two-hop'),
+    random,
+    clock,
+  });
+  const accessPoint = new AccessPoint({
+    name: options.name,
+    router,
+    watch,
+    paths,
+    events,
+    clock,
+    random,
+    ...(options.parkDeadlineMs === undefined ? {} : { parkDeadlineMs: options.parkDeadlineMs }),
+  });
+  const servlet = registerServlet(router, { pool });
+  const server = await listenRouted({
+    ...options.listen,
+    identity: options.identity,
+    authorise,
+    router,
+    events,
+    clock,
+    ...(options.limits ? { limits: options.limits } : {}),
+  });
+
+  const refreshPeers = () =>
+    pool.keepWarm(
+      options
+        .peers()
+        .filter((peer) => peer.name !== options.name)
+        .map((peer) => ({ address: peer.address, role: 'overlay', name: peer.name })),
+    );
+  refreshPeers();
+
+  return {
+    host: server.host,
+    port: server.port,
+    router,
+    pool,
+    refreshPeers,
+    prepare(sites) {
+      for (const site of sites) {
+        // Only a head start: whoever needs the link later learns what is wrong with it.
+        pool.link({ address: site.address, role: 'site', name: site.name }).catch(() => undefined);
+      }
+    },
+    status() {
+      const sessions = accessPoint.sessions();
+      const services: OverlayNodeStatus['services'] = {};
+      for (const session of sessions) {
+        services[session.service] ??= { open: 0, parked: 0 };
+        const count = services[session.service]!;
+        if (session.state === 'open') count.open += 1;
+        else count.parked += 1;
+      }
+      const describe = (link: Link, direction: 'in' | 'out') => {
+        const { name, role } = router.identityOf(link);
+        return { name, role, direction, rttMs: link.rttMs, streams: link.streamCount };
+      };
+      const clients = [...server.links].flatMap((link) => {
+        const identity = router.identityOf(link);
+        if (identity.role !== 'client') return [];
+        return [
+          {
+            name: identity.name,
+            serial: identity.serial,
+            remoteAddress: link.remoteAddress,
+            rttMs: link.rttMs,
+          },
+        ];
+      });
+      return {
+        name: options.name,
+        clients,
+        services,
+        sessions,
+        servletStreams: servlet.carried,
+        links: [
+          ...[...server.links].map((link) => describe(link, 'in')),
+          ...pool.links.map((link) => describe(link, 'out')),
+        ],
+      };
+    },
+    applyRevocations(serials) {
+      const revoked = new Set([...serials].map((serial) => serial.toLowerCase()));
+      const unwelcome = (link: Link) =>
+        revoked.has(link.peerCertificate.serialNumber.toLowerCase())
+          ? new MoveError('CERTIFICATE_REVOKED', 'This certificate was revoked; ask your administrator.')
+          : undefined;
+      let count = pool.cut(unwelcome);
+      for (const link of [...server.links]) {
+        const error = unwelcome(link);
+        if (!error) continue;
+        link.close(error);
+        count += 1;
+      }
+      return count;
+    },
+    recheck() {
+      return server.recheck().length + pool.cut((link) => link.recheck());
+    },
+    async close() {
+      accessPoint.close();
+      watch.close();
+      pool.close();
+      await server.close();
+    },
+  };
+}

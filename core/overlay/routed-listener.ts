@@ -1,0 +1,50 @@
+import type { Clock } from '../runtime/clock.ts';
+import type { LinkLimits } from '../runtime/link/link.ts';
+import type { LinkServer } from '../runtime/link/link-server.ts';
+import { listenLinks } from '../runtime/link/link-server.ts';
+import type { LinkIdentity } from '../runtime/link/link-tls.ts';
+import type { Authorise } from './identity.ts';
+import type { OverlayEvents } from './overlay-event.ts';
+import { notePeer, noteStranger } from './overlay-event.ts';
+import type { StreamRouter } from './stream-router.ts';
+
+export interface RoutedListenerOptions {
+  host: string;
+  port: number;
+  identity: () => LinkIdentity;
+  authorise: Authorise;
+  router: StreamRouter;
+  events: OverlayEvents;
+  clock?: Clock;
+  limits?: Partial<LinkLimits>;
+}
+
+/** Listens for links whose streams, calls and notices `router` hands out. @throws MoveError `LISTEN_FAILED`. */
+export function listenRouted(options: RoutedListenerOptions): Promise<LinkServer> {
+  const { router, events } = options;
+  return listenLinks({
+    host: options.host,
+    port: options.port,
+    identity: options.identity,
+    verifyPeer: (certificate, from) => void options.authorise(certificate, from),
+    handlers: router.handlers,
+    ...(options.limits ? { limits: options.limits } : {}),
+    ...(options.clock ? { clock: options.clock } : {}),
+    onLink(link) {
+      const peer = notePeer(router.identityOf(link), link.remoteAddress);
+      events({ type: 'link-opened', peer, direction: 'in' });
+      void link.closed.then((error) =>
+        events({ type: 'link-closed', peer, direction: 'in', ...(error ? { code: error.code } : {}) }),
+      );
+    },
+    onRefused(error, peer) {
+      events({
+        type: 'refused',
+        where: 'listener',
+        code: error.code,
+        message: error.message,
+        peer: noteStranger(peer.certificate, peer.remoteAddress),
+      });
+    },
+  });
+}

@@ -1,0 +1,104 @@
+import type { Clock } from '../runtime/clock.ts';
+import { MoveError } from '../runtime/errors.ts';
+import type { LocationRecord } from './location-record.ts';
+import type { Locator } from './locator.ts';
+
+const lingerMs = 60_000;
+const maxWatched = 1024;
+
+interface Watched {
+  newest: LocationRecord | undefined;
+  locating: Promise<LocationRecord> | undefined;
+  listeners: Set<(record: LocationRecord) => void>;
+  stop: () => void;
+  cancelLinger: (() => void) | undefined;
+}
+
+/**
+ * What one access point knows of where services are: the newest record of each service it carries sessions
+ * of, kept current by the directory's pushes, so that a warm request needs no lookup.
+ */
+export class ServiceWatch {
+  readonly #locator: Locator;
+  readonly #clock: Clock;
+  readonly #watched = new Map<string, Watched>();
+
+  constructor(locator: Locator, clock: Clock) {
+    this.#locator = locator;
+    this.#clock = clock;
+  }
+
+  /** Calls `moved` for each record of a higher epoch until the returned function is called. */
+  follow(service: string, moved: (record: LocationRecord) => void): () => void {
+    const watched = this.#watch(service);
+    watched.cancelLinger?.();
+    watched.cancelLinger = undefined;
+    watched.listeners.add(moved);
+    return () => {
+      watched.listeners.delete(moved);
+      if (watched.listeners.size > 0 || watched.cancelLinger) return;
+      watched.cancelLinger = this.#clock.after(lingerMs, () => this.#drop(service, watched));
+    };
+  }
+
+  /** The newest record known, if it has not expired. */
+  known(service: string): LocationRecord | undefined {
+    const newest = this.#watched.get(service)?.newest;
+    return newest && newest.expiresAt > this.#clock.now() ? newest : undefined;
+  }
+
+  /** Asks the directory, whatever is known, and returns the newest record. @throws as Locator.locate. */
+  async refresh(service: string): Promise<LocationRecord> {
+    const watched = this.#watched.get(service);
+    if (!watched) return this.#locator.locate(service);
+    watched.locating ??= this.#locator.locate(service).finally(() => {
+      watched.locating = undefined;
+    });
+    this.#learn(watched, await watched.locating);
+    return watched.newest!;
+  }
+
+  close(): void {
+    for (const [service, watched] of this.#watched) this.#drop(service, watched);
+  }
+
+  #watch(service: string): Watched {
+    const existing = this.#watched.get(service);
+    if (existing) return existing;
+    if (this.#watched.size >= maxWatched) {
+      const idle = [...this.#watched].find(([, candidate]) => candidate.listeners.size === 0);
+      if (!idle)
+        throw new MoveError('TOO_MANY_SERVICES', 'This access point carries as many services as it may.');
+      this.#drop(...idle);
+    }
+    const watched: Watched = {
+      newest: undefined,
+      locating: undefined,
+      listeners: new Set(),
+      stop: () => undefined,
+      cancelLinger: undefined,
+    };
+    this.#watched.set(service, watched);
+    watched.stop = this.#locator.watch(service, (record) => this.#learn(watched, record));
+    return watched;
+  }
+
+  #learn(watched: Watched, record: LocationRecord): void {
+    const before = watched.newest;
+    if (
+      before &&
+      (record.epoch < before.epoch || (record.epoch === before.epoch && record.expiresAt <= before.expiresAt))
+    ) {
+      return;
+    }
+    watched.newest = record;
+    if (before && record.epoch === before.epoch) return;
+    for (const listener of [...watched.listeners]) listener(record);
+  }
+
+  #drop(service: string, watched: Watched): void {
+    watched.cancelLinger?.();
+    watched.stop();
+    if (this.#watched.get(service) === watched) this.#watched.delete(service);
+  }
+}

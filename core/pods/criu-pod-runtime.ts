@@ -1,0 +1,389 @@
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import type { Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { MoveError, toMoveError } from '../runtime/errors.ts';
+import { findBlockers } from './blockers.ts';
+import { checkCheckpoint, checkpointFiles, dumpPod, restorePod } from './checkpoint.ts';
+import { Freezer } from './freezer.ts';
+import { connectGateway, controlGateway, probeThroughGateway } from './gateway-client.ts';
+import { PacketFilter } from './packet-filter.ts';
+import { makePodNetwork, publishPod, removePodNetwork, unpublishPod } from './pod-network.ts';
+import { type PodPaths, type PodRuntimeConfig, podPaths } from './pod-paths.ts';
+import { loadRecord, recordedPods, saveRecord } from './pod-record.ts';
+import {
+  checkStorageDirectory,
+  furnishRoot,
+  makeRootDirectories,
+  mountRoot,
+  unmountRoot,
+} from './pod-root.ts';
+import { checkPodSpec, storageOnHost } from './pod-spec.ts';
+import { startPodInit } from './pod-start.ts';
+import type {
+  Blocker,
+  DumpResult,
+  FreezeTimes,
+  GatewayStats,
+  PodRuntime,
+  PodSpec,
+  PodStatus,
+  ProbeResult,
+  PublishedPort,
+  RestoreResult,
+  StateFile,
+  StoragePaths,
+} from './port.ts';
+import { findPodInit, isAlive } from './processes.ts';
+import { quiesceAndFreeze } from './quiesce.ts';
+
+const startLimitMs = 20_000;
+const freezeLimitMs = 2000;
+const killLimitMs = 3000;
+const gatewayLimitMs = 2000;
+
+/** A pod as far as this runtime has it in hand: where it is, and its two switches. */
+interface Pod {
+  spec: PodSpec;
+  paths: PodPaths;
+  freezer: Freezer;
+  filter: PacketFilter;
+}
+
+/** The PodRuntime on Linux namespaces, an overlay root and criu. Needs root. */
+export class CriuPodRuntime implements PodRuntime {
+  readonly #config: PodRuntimeConfig;
+  readonly #filters = new Map<string, PacketFilter>();
+
+  constructor(config: PodRuntimeConfig) {
+    this.#config = config;
+    for (const directory of [config.stateDir, config.runDir])
+      mkdirSync(directory, { recursive: true, mode: 0o711 });
+  }
+
+  async create(spec: PodSpec, options: { storage: StoragePaths; deadlineMs?: number }): Promise<PodStatus> {
+    checkPodSpec(spec);
+    const paths = podPaths(this.#config, spec.id);
+    if (existsSync(paths.record)) {
+      throw new MoveError('POD_EXISTS', `The pod "${spec.id}" is already on this site. Discard it first.`, {
+        pod: spec.id,
+      });
+    }
+    try {
+      saveRecord(paths, { version: 1, spec, prepared: false });
+      await makeRootDirectories(paths);
+      return await this.#boot(spec, options);
+    } catch (error) {
+      await this.discard(spec.id);
+      throw error;
+    }
+  }
+
+  async start(id: string, options: { storage: StoragePaths; deadlineMs?: number }): Promise<PodStatus> {
+    const pod = this.#pod(id);
+    if (findPodInit(pod.freezer.processes()) !== undefined) return this.status(id);
+    try {
+      return await this.#boot(pod.spec, options);
+    } catch (error) {
+      await this.#takeDown(pod);
+      throw error;
+    }
+  }
+
+  async #boot(spec: PodSpec, options: { storage: StoragePaths; deadlineMs?: number }): Promise<PodStatus> {
+    const storage = storageOnHost(spec, options.storage);
+    for (const each of storage) checkStorageDirectory(each.name, each.hostPath);
+    const deadline = performance.now() + (options.deadlineMs ?? startLimitMs);
+    const left = () => Math.max(1, deadline - performance.now());
+    const { paths, freezer, filter } = this.#hold(spec);
+    await mountRoot(this.#config, spec, paths);
+    await furnishRoot(spec, paths);
+    filter.close();
+    await makePodNetwork(spec, paths, this.#config.hostNetworkNamespace);
+    await filter.install(spec.ports);
+    freezer.create();
+    await startPodInit(spec, paths, freezer, {
+      gatewayPath: this.#config.gatewayPath,
+      storage,
+      deadlineMs: left(),
+    });
+    for (;;) {
+      try {
+        await this.probe(spec.id, { deadlineMs: Math.min(left(), 5000) });
+        break;
+      } catch (error) {
+        if (findPodInit(freezer.processes()) === undefined || performance.now() >= deadline) throw error;
+        await delay(20);
+      }
+    }
+    await filter.unfence();
+    return this.status(spec.id);
+  }
+
+  async stop(id: string, options: { graceMs?: number } = {}): Promise<void> {
+    const pod = this.#pod(id);
+    const init = findPodInit(pod.freezer.processes());
+    if (init !== undefined && !pod.freezer.isFrozen()) {
+      process.kill(init, 'SIGTERM');
+      const deadline = performance.now() + (options.graceMs ?? 5000);
+      while (isAlive(init) && performance.now() < deadline) await delay(10);
+    }
+    await this.#takeDown(pod);
+  }
+
+  async status(id: string): Promise<PodStatus> {
+    const record = loadRecord(this.#config, id);
+    const pod = this.#hold(record.spec);
+    const pids = pod.freezer.processes().filter(isAlive);
+    const pid = findPodInit(pids);
+    const phase =
+      pid === undefined
+        ? record.prepared
+          ? 'prepared'
+          : 'stopped'
+        : pod.freezer.isFrozen()
+          ? 'frozen'
+          : 'running';
+    const fenced = existsSync(pod.paths.networkNamespace) ? await pod.filter.isFenced() : true;
+    return {
+      spec: record.spec,
+      phase,
+      processes: pids.length,
+      fenced,
+      ...(pid === undefined ? {} : { pid }),
+    };
+  }
+
+  async list(): Promise<PodStatus[]> {
+    const all: PodStatus[] = [];
+    for (const id of recordedPods(this.#config)) all.push(await this.status(id));
+    return all;
+  }
+
+  attach(id: string): Promise<Socket> {
+    const pod = this.#pod(id);
+    if (pod.freezer.isFrozen()) {
+      throw new MoveError('POD_FROZEN', `The pod "${id}" is frozen; its sessions are parked.`, { pod: id });
+    }
+    return connectGateway(this.#init(pod), gatewayLimitMs);
+  }
+
+  async control(id: string, command: 'pause' | 'resume' | 'stats'): Promise<GatewayStats> {
+    return controlGateway(await this.attach(id), command, gatewayLimitMs);
+  }
+
+  async fence(id: string): Promise<void> {
+    await this.#pod(id).filter.fence();
+  }
+
+  async unfence(id: string): Promise<void> {
+    await this.#pod(id).filter.unfence();
+  }
+
+  async freeze(id: string, deadlineMs = freezeLimitMs): Promise<void> {
+    await this.#pod(id).freezer.freeze(deadlineMs);
+  }
+
+  async thaw(id: string): Promise<void> {
+    this.#pod(id).freezer.thaw();
+  }
+
+  async quiesceAndFreeze(id: string, options: { freezeMs?: number } = {}): Promise<FreezeTimes> {
+    const pod = this.#pod(id);
+    return quiesceAndFreeze({
+      fence: () => pod.filter.fence(),
+      pause: () => this.control(id, 'pause'),
+      freeze: () => pod.freezer.freeze(options.freezeMs ?? freezeLimitMs),
+      undo: () => this.rollback(id),
+    });
+  }
+
+  async rollback(id: string): Promise<void> {
+    const pod = this.#pod(id);
+    await pod.filter.unfence();
+    pod.freezer.thaw();
+    await this.control(id, 'resume');
+  }
+
+  async dump(id: string, imageDir: string): Promise<DumpResult> {
+    const pod = this.#pod(id);
+    if (!pod.freezer.isFrozen()) {
+      throw new MoveError('POD_NOT_FROZEN', `The pod "${id}" must be frozen before it is checkpointed.`, {
+        pod: id,
+      });
+    }
+    try {
+      return await dumpPod(this.#config, pod.spec, pod.paths, this.#init(pod), imageDir);
+    } catch (error) {
+      const cause = toMoveError(error);
+      const [blocker] = cause.code === 'CHECKPOINT_DUMP_FAILED' ? findBlockers(pod.freezer.processes()) : [];
+      if (!blocker) throw cause;
+      throw new MoveError(blocker.code, blocker.message, cause.details, cause);
+    }
+  }
+
+  async blockers(id: string): Promise<Blocker[]> {
+    return findBlockers(this.#pod(id).freezer.processes());
+  }
+
+  async stateFiles(id: string, imageDir: string): Promise<StateFile[]> {
+    this.#pod(id);
+    return checkpointFiles(imageDir);
+  }
+
+  async prepareTarget(spec: PodSpec): Promise<void> {
+    checkPodSpec(spec);
+    const paths = podPaths(this.#config, spec.id);
+    if (existsSync(paths.record)) {
+      const status = await this.status(spec.id);
+      if (status.phase !== 'prepared') {
+        throw new MoveError('POD_EXISTS', `The pod "${spec.id}" is already on this site.`, { pod: spec.id });
+      }
+    }
+    saveRecord(paths, { version: 1, spec, prepared: true });
+    const { freezer, filter } = this.#hold(spec);
+    await makeRootDirectories(paths);
+    filter.close();
+    await makePodNetwork(spec, paths, this.#config.hostNetworkNamespace);
+    await filter.install(spec.ports);
+    freezer.create();
+  }
+
+  async restore(
+    id: string,
+    imageDir: string,
+    options: { storage: StoragePaths; deadlineMs: number },
+  ): Promise<RestoreResult> {
+    const pod = this.#pod(id);
+    if (pod.freezer.processes().some(isAlive)) {
+      throw new MoveError('POD_EXISTS', `The pod "${id}" already runs on this site.`, { pod: id });
+    }
+    const storage = storageOnHost(pod.spec, options.storage);
+    checkCheckpoint(pod.spec, imageDir);
+    await pod.filter.fence();
+    try {
+      const restoreMs = await restorePod(this.#config, pod.spec, pod.paths, imageDir, {
+        storage,
+        deadlineMs: options.deadlineMs,
+        killAll: () => this.#signalAll(pod),
+      });
+      saveRecord(pod.paths, { version: 1, spec: pod.spec, prepared: false });
+      return { restoreMs, pid: this.#init(pod) };
+    } catch (error) {
+      await this.#killAll(pod);
+      await makeRootDirectories(pod.paths);
+      throw error;
+    }
+  }
+
+  async probe(id: string, options: { deadlineMs?: number } = {}): Promise<ProbeResult> {
+    const { spec } = this.#pod(id);
+    await this.control(id, 'resume');
+    return probeThroughGateway(await this.attach(id), {
+      host: spec.service,
+      port: spec.probe.port,
+      path: spec.probe.path,
+      deadlineMs: options.deadlineMs ?? 3000,
+    });
+  }
+
+  async kill(id: string): Promise<void> {
+    const pod = this.#pod(id);
+    if (existsSync(pod.paths.networkNamespace)) await pod.filter.fence();
+    await this.#killAll(pod);
+  }
+
+  async discard(id: string): Promise<void> {
+    const paths = podPaths(this.#config, id);
+    if (!existsSync(paths.home) && !existsSync(paths.run)) return;
+    const pod = this.#pod(id);
+    await this.#takeDown(pod);
+    rmSync(paths.run, { recursive: true, force: true });
+    rmSync(paths.home, { recursive: true, force: true });
+    this.#filters.delete(id);
+  }
+
+  async publish(id: string, port: PublishedPort): Promise<void> {
+    const pod = this.#pod(id);
+    await publishPod(pod.spec, pod.paths, this.#config.hostNetworkNamespace, port);
+  }
+
+  async unpublish(id: string): Promise<void> {
+    const pod = this.#pod(id);
+    await unpublishPod(pod.spec, pod.paths, this.#config.hostNetworkNamespace);
+  }
+
+  async close(): Promise<void> {
+    for (const filter of this.#filters.values()) filter.close();
+    this.#filters.clear();
+  }
+
+  #pod(id: string): Pod {
+    return this.#hold(loadRecord(this.#config, id).spec);
+  }
+
+  #hold(spec: PodSpec): Pod {
+    const paths = podPaths(this.#config, spec.id);
+    let filter = this.#filters.get(spec.id);
+    if (!filter) {
+      filter = new PacketFilter(paths.networkNamespace);
+      this.#filters.set(spec.id, filter);
+    }
+    return { spec, paths, freezer: new Freezer(paths.cgroup), filter };
+  }
+
+  #init(pod: Pod): number {
+    const init = findPodInit(pod.freezer.processes());
+    if (init !== undefined) return init;
+    throw new MoveError('POD_NOT_RUNNING', `The pod "${pod.spec.id}" does not run on this site.`, {
+      pod: pod.spec.id,
+    });
+  }
+
+  #signalAll(pod: Pod): void {
+    for (const pid of pod.freezer.processes()) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
+      }
+    }
+  }
+
+  /** Kills first and thaws then: a frozen process wakes only to die. */
+  async #killAll(pod: Pod): Promise<void> {
+    const deadline = performance.now() + killLimitMs;
+    for (let spin = 0; ; spin++) {
+      const alive = pod.freezer.processes().filter(isAlive);
+      if (alive.length === 0) return;
+      if (performance.now() > deadline) {
+        throw new MoveError(
+          'POD_KILL_TIMEOUT',
+          `Processes of the pod "${pod.spec.id}" do not die; they are stuck in the kernel, often on dead storage. ` +
+            'The fence stays closed.',
+          { pod: pod.spec.id, pids: alive },
+        );
+      }
+      this.#signalAll(pod);
+      pod.freezer.thaw();
+      await delay(spin < 10 ? 1 : 10);
+    }
+  }
+
+  /** Ends what runs and removes what the kernel holds of a pod; its files stay. */
+  async #takeDown(pod: Pod): Promise<void> {
+    if (existsSync(pod.paths.networkNamespace)) await pod.filter.fence().catch(() => pod.filter.close());
+    await this.#killAll(pod);
+    await unpublishPod(pod.spec, pod.paths, this.#config.hostNetworkNamespace);
+    pod.filter.close();
+    await unmountRoot(pod.paths);
+    await removePodNetwork(pod.paths, this.#config.hostNetworkNamespace);
+    for (let tries = 0; pod.freezer.exists(); tries++) {
+      try {
+        pod.freezer.remove();
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EBUSY' || tries > 200) throw error;
+        await delay(5); // the last of its processes are being reaped
+      }
+    }
+  }
+}

@@ -1,0 +1,211 @@
+import { randomBytes } from 'node:crypto';
+import { lstatSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { MoveError } from '../runtime/errors.ts';
+import { gatewaySocketPath } from './pod-spec.ts';
+import type { GatewayStats, ProbeResult } from './port.ts';
+
+const magic = Buffer.from('MVS1');
+const answerLimitBytes = 1 << 20;
+
+/** The session protocol's opening header. `received` counts downstream bytes already held. */
+export function sessionHeader(kind: 1 | 2 | 9, id: Buffer, port: number, received: bigint): Buffer {
+  const header = Buffer.alloc(31);
+  magic.copy(header, 0);
+  header.writeUInt8(kind, 4);
+  id.copy(header, 5, 0, 16);
+  header.writeUInt16BE(port, 21);
+  header.writeBigUInt64BE(received, 23);
+  return header;
+}
+
+/**
+ * Connects to the gateway of the pod whose first process is `pid`, through that process's own root:
+ * the path is short, and valid in whatever mount namespace the runtime lives. What the pod put at the
+ * path must be a socket in a real directory, else a pod could point its site at another one.
+ * @throws MoveError `POD_GATEWAY_UNREACHABLE`.
+ */
+export function connectGateway(pid: number, deadlineMs: number): Promise<Socket> {
+  const path = `/proc/${pid}/root${gatewaySocketPath}`;
+  return new Promise((resolve, reject) => {
+    const fail = (reason: string) =>
+      reject(
+        new MoveError(
+          'POD_GATEWAY_UNREACHABLE',
+          'The gateway inside the pod does not answer. See the pod log; restart the pod if it stays so.',
+          { path, reason },
+        ),
+      );
+    try {
+      if (!lstatSync(`/proc/${pid}/root/run`).isDirectory() || !lstatSync(path).isSocket()) {
+        fail('not a socket');
+        return;
+      }
+    } catch (error) {
+      fail((error as Error).message);
+      return;
+    }
+    const socket = connect({ path });
+    const timer = setTimeout(() => socket.destroy(new Error('timed out')), deadlineMs);
+    socket.once('connect', () => {
+      clearTimeout(timer);
+      socket.off('error', onError);
+      resolve(socket);
+    });
+    const onError = (error: Error) => {
+      clearTimeout(timer);
+      fail(error.message);
+    };
+    socket.once('error', onError);
+  });
+}
+
+/** Reads from a socket step by step, under one deadline and one bound. */
+class BoundedReader {
+  #held = Buffer.alloc(0);
+  #ended = false;
+  #error: Error | undefined;
+  #wake: () => void = () => undefined;
+  readonly #timer: NodeJS.Timeout;
+  readonly #socket: Socket;
+  #total = 0;
+
+  constructor(socket: Socket, deadlineMs: number) {
+    this.#socket = socket;
+    this.#timer = setTimeout(
+      () => this.#stop(new Error(`no complete answer within ${deadlineMs} ms`)),
+      deadlineMs,
+    );
+    socket.on('data', (chunk: Buffer) => {
+      this.#held = Buffer.concat([this.#held, chunk]);
+      this.#total += chunk.length;
+      if (this.#total > answerLimitBytes) this.#stop(new Error('the answer is too long'));
+      this.#wake();
+    });
+    socket.on('end', () => this.#stop(undefined));
+    socket.on('close', () => this.#stop(undefined));
+    socket.on('error', (error) => this.#stop(error));
+  }
+
+  /** Exactly `size` bytes, or undefined when the stream ends before. */
+  async take(size: number): Promise<Buffer | undefined> {
+    while (this.#held.length < size) {
+      if (this.#error) throw this.#error;
+      if (this.#ended) return undefined;
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    const part = this.#held.subarray(0, size);
+    this.#held = this.#held.subarray(size);
+    return part;
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+    this.#socket.destroy();
+  }
+
+  #stop(error: Error | undefined): void {
+    this.#error ??= error;
+    this.#ended = true;
+    this.#wake();
+  }
+}
+
+/**
+ * One control exchange with a gateway (session protocol, CONTROL). Closes the socket.
+ * @throws MoveError `POD_GATEWAY_UNREACHABLE` without an answer in time.
+ */
+export async function controlGateway(
+  socket: Socket,
+  command: 'pause' | 'resume' | 'stats',
+  deadlineMs: number,
+): Promise<GatewayStats> {
+  const reader = new BoundedReader(socket, deadlineMs);
+  try {
+    socket.write(Buffer.concat([sessionHeader(9, Buffer.alloc(16), 0, 0n), Buffer.from(`${command}\n`)]));
+    let line = '';
+    for (;;) {
+      const byte = await reader.take(1);
+      if (byte === undefined) throw new Error('it hung up');
+      if (byte[0] === 10) break;
+      line += byte.toString('latin1');
+    }
+    const answer = JSON.parse(line) as GatewayStats;
+    if (!answer.ok) throw new Error(line);
+    return answer;
+  } catch (error) {
+    throw new MoveError('POD_GATEWAY_UNREACHABLE', `The gateway inside the pod did not obey "${command}".`, {
+      command,
+      reason: (error as Error).message,
+    });
+  } finally {
+    reader.close();
+  }
+}
+
+/**
+ * Sends one HTTP GET through a gateway and reads the whole answer. Any status below 500 counts as an
+ * answer of a living service. Closes the socket.
+ * @throws MoveError `POD_PROBE_FAILED` naming what came instead.
+ */
+export async function probeThroughGateway(
+  socket: Socket,
+  request: { host: string; port: number; path: string; deadlineMs: number },
+): Promise<ProbeResult> {
+  const reader = new BoundedReader(socket, request.deadlineMs);
+  const start = performance.now();
+  try {
+    socket.write(sessionHeader(1, randomBytes(16), request.port, 0n));
+    const reply = await reader.take(13);
+    if (!reply?.subarray(0, 4).equals(magic)) throw new Error('the gateway hung up');
+    if (reply[4] !== 0)
+      throw new Error(['', 'unknown session', 'connection refused', 'paused', 'too many'][reply[4]!]);
+    const get = Buffer.from(
+      `GET ${request.path} HTTP/1.1\r\nHost: ${request.host}\r\nUser-Agent: move-probe\r\nConnection: close\r\n\r\n`,
+    );
+    socket.write(Buffer.concat([frame(1, get), frame(3, u64(BigInt(get.length)))]));
+    let answer = Buffer.alloc(0);
+    let firstByteMs = 0;
+    for (;;) {
+      const head = await reader.take(5);
+      if (!head) throw new Error('the connection ended in the middle of the answer');
+      const payload = (await reader.take(head.readUInt32BE(1))) ?? Buffer.alloc(0);
+      if (head[0] === 1) {
+        firstByteMs ||= performance.now() - start;
+        answer = Buffer.concat([answer, payload]);
+        socket.write(frame(2, u64(BigInt(answer.length))));
+      } else if (head[0] === 4) throw new Error('the service reset the connection');
+      else if (head[0] === 3) break;
+    }
+    socket.write(frame(5, Buffer.alloc(0)));
+    const status = Number(/^HTTP\/1\.[01] (\d{3}) /.exec(answer.toString('latin1', 0, 64))?.[1] ?? 0);
+    if (status === 0 || status >= 500)
+      throw new Error(status === 0 ? 'not an HTTP answer' : `status ${status}`);
+    while (await reader.take(5)); // until the gateway has closed: the session is over on both sides
+    return { status, firstByteMs, totalMs: performance.now() - start, bytes: answer.length };
+  } catch (error) {
+    const reason = (error as Error).message;
+    throw new MoveError('POD_PROBE_FAILED', `The service in the pod gave no good answer: ${reason}.`, {
+      port: request.port,
+      path: request.path,
+      reason,
+    });
+  } finally {
+    reader.close();
+  }
+}
+
+function u64(value: bigint): Buffer {
+  const bytes = Buffer.alloc(8);
+  bytes.writeBigUInt64BE(value);
+  return bytes;
+}
+
+function frame(type: number, payload: Buffer): Buffer {
+  const head = Buffer.alloc(5);
+  head.writeUInt8(type, 0);
+  head.writeUInt32BE(payload.length, 1);
+  return Buffer.concat([head, payload]);
+}

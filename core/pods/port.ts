@@ -1,0 +1,175 @@
+import type { Socket } from 'node:net';
+
+/** A directory of a pod that is not part of its root: it stays at home and is reached over a lifeline. */
+export interface PodStorage {
+  /** Where it is seen inside the pod, for example `/var/www/html`. */
+  mountPoint: string;
+  /** The name under which a checkpoint refers to it; lower-case letters, digits, dashes. */
+  name: string;
+}
+
+/** What a pod is; the same at every site it ever runs at. */
+export interface PodSpec {
+  /** Lower-case letters, digits and dashes, at most 40; unique on a site. */
+  id: string;
+  /** The service's public name, for example `shop.example`. */
+  service: string;
+  /** The base root file system: a name under the runtime's images directory, the same at every site. */
+  image: string;
+  /** The service's command; it must stay in the foreground. */
+  command: readonly string[];
+  /** TCP ports the service listens on. */
+  ports: readonly number[];
+  storage: readonly PodStorage[];
+  /** The host name inside the pod. */
+  hostname: string;
+  /** A request that a healthy service answers with a status below 500. */
+  probe: { path: string; port: number };
+  /** The virtual address that moves along. Default 100.64.0.2. */
+  serviceAddress?: string;
+  /** The address the gateway calls the service from. Default 100.64.0.3. */
+  sourceAddress?: string;
+}
+
+/** Host directories behind the storages of a pod, by storage name. */
+export type StoragePaths = Readonly<Record<string, string>>;
+
+export type PodPhase = 'running' | 'frozen' | 'prepared' | 'stopped';
+
+export interface PodStatus {
+  spec: PodSpec;
+  phase: PodPhase;
+  /** The pod's first process as the host numbers it. */
+  pid?: number;
+  processes: number;
+  fenced: boolean;
+}
+
+/** What the gateway says of itself (session protocol, CONTROL). */
+export interface GatewayStats {
+  ok: boolean;
+  paused: boolean;
+  sessions: number;
+  attached: number;
+  detached: number;
+  streams: number;
+  opened: number;
+  upBytes: number;
+  downBytes: number;
+  bufferedBytes: number;
+  runningMs: number;
+  /** Connections in the service's accept queues; -1 when the kernel cannot tell. */
+  waiting: number;
+}
+
+export interface FreezeTimes {
+  fenceMs: number;
+  /** Includes the wait for the accept queues. */
+  pauseMs: number;
+  freezeMs: number;
+  totalMs: number;
+  /** False when connections still waited to be accepted as the bound ran out; they are not carried. */
+  drained: boolean;
+  sessions: number;
+}
+
+export interface StateFile {
+  name: string;
+  bytes: number;
+}
+
+export interface DumpResult {
+  dumpMs: number;
+  packMs: number;
+  totalMs: number;
+  files: StateFile[];
+  totalBytes: number;
+}
+
+export interface RestoreResult {
+  restoreMs: number;
+  pid: number;
+}
+
+export interface ProbeResult {
+  status: number;
+  /** Until the first byte of the answer. */
+  firstByteMs: number;
+  /** Until the answer was complete. */
+  totalMs: number;
+  bytes: number;
+}
+
+export interface PublishedPort {
+  hostAddress: string;
+  hostPort: number;
+  podPort: number;
+}
+
+/** Something in a running pod that a checkpoint cannot carry. */
+export interface Blocker {
+  /** The code that a dump would fail with. */
+  code: string;
+  message: string;
+  process: string;
+}
+
+/**
+ * Runs, freezes, carries and wakes pods on one hosting site. Order of a move (DESIGN.md, decision 4):
+ * source `quiesceAndFreeze`, `dump` (it stays frozen); target `prepareTarget` (fenced), `restore`,
+ * `probe`; after the commit source `kill`, target `unfence`; on any fault before it target `discard`,
+ * source `rollback`. Every method may be repeated. Errors are MoveErrors with a `POD_`, `IMAGE_` or
+ * `CHECKPOINT_` code; an unknown pod is `POD_UNKNOWN`.
+ */
+export interface PodRuntime {
+  /** Makes the pod and starts its service; resolves once the probe is answered. Leaves nothing on error. */
+  create(spec: PodSpec, options: { storage: StoragePaths; deadlineMs?: number }): Promise<PodStatus>;
+  /** Starts a stopped pod again with the files it had. */
+  start(id: string, options: { storage: StoragePaths; deadlineMs?: number }): Promise<PodStatus>;
+  /** Ends the service, first politely, and keeps its files. */
+  stop(id: string, options?: { graceMs?: number }): Promise<void>;
+  status(id: string): Promise<PodStatus>;
+  /** Every pod of this site, as the kernel sees it now, also after a restart of the agent. */
+  list(): Promise<PodStatus[]>;
+
+  /** A fresh byte stream to the pod's gateway, for one session or one control exchange. */
+  attach(id: string): Promise<Socket>;
+  control(id: string, command: 'pause' | 'resume' | 'stats'): Promise<GatewayStats>;
+  /** Lets no packet in or out of the pod, except between its own processes. */
+  fence(id: string): Promise<void>;
+  unfence(id: string): Promise<void>;
+  freeze(id: string, deadlineMs?: number): Promise<void>;
+  thaw(id: string): Promise<void>;
+
+  /** Fence, pause the gateway (bounded wait for the accept queues), freeze; undone on error. */
+  quiesceAndFreeze(id: string, options?: { freezeMs?: number }): Promise<FreezeTimes>;
+  /** Undoes `quiesceAndFreeze`: the pod runs on and its sessions can be resumed. */
+  rollback(id: string): Promise<void>;
+  /** What in the running pod would keep it from being carried; empty for a service that can move. */
+  blockers(id: string): Promise<Blocker[]>;
+  /** Writes the state of a frozen pod into `imageDir`; the pod stays frozen and alive. Not cancellable. */
+  dump(id: string, imageDir: string): Promise<DumpResult>;
+  /** What has to travel: every file of this list stands directly in `imageDir`. */
+  stateFiles(id: string, imageDir: string): Promise<StateFile[]>;
+
+  /** Makes everything a pod needs to be restored here, fenced; nothing runs yet. */
+  prepareTarget(spec: PodSpec): Promise<void>;
+  /** Wakes the pod from `imageDir` inside its fence, or leaves nothing of it running. */
+  restore(
+    id: string,
+    imageDir: string,
+    options: { storage: StoragePaths; deadlineMs: number },
+  ): Promise<RestoreResult>;
+  /** Lifts the gateway's pause and sends one request through it; works inside the fence. */
+  probe(id: string, options?: { deadlineMs?: number }): Promise<ProbeResult>;
+  /** Ends every process without letting it run or send again; the fence stays. */
+  kill(id: string): Promise<void>;
+  /** Removes all of the pod from this site: processes, mounts, network, files. Unknown pods are fine. */
+  discard(id: string): Promise<void>;
+
+  /** Forwards a port of the host's primary address to the pod, for direct users. */
+  publish(id: string, port: PublishedPort): Promise<void>;
+  unpublish(id: string): Promise<void>;
+  /** Lets go of helper processes; pods go on running. */
+  close(): Promise<void>;
+}

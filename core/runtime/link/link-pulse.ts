@@ -1,0 +1,69 @@
+import type { Clock } from '../clock.ts';
+
+interface PulseParts {
+  clock: Clock;
+  intervalMs: number;
+  missedLimit: number;
+  ping(token: number): void;
+  dead(): void;
+  /** Called at every interval, for checks that want a slow clock. */
+  beat(): void;
+}
+
+/**
+ * Keep-alive of a link. Silence is counted in intervals that passed without a byte from the peer, not in
+ * elapsed time: an end whose own process stood still must not blame the other.
+ */
+export class LinkPulse {
+  readonly #parts: PulseParts;
+  #cancel: (() => void) | undefined;
+  #token = 0;
+  #sentAt = 0;
+  #missed = 0;
+  #rttMs: number | undefined;
+
+  constructor(parts: PulseParts) {
+    this.#parts = parts;
+  }
+
+  get rttMs(): number | undefined {
+    return this.#rttMs;
+  }
+
+  start(): void {
+    this.#beat();
+  }
+
+  stop(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+  }
+
+  heard(): void {
+    this.#missed = 0;
+  }
+
+  pong(token: number): void {
+    if (token === this.#token) this.#rttMs = this.#parts.clock.monotonic() - this.#sentAt;
+  }
+
+  #beat(): void {
+    this.#cancel = this.#parts.clock.after(this.#parts.intervalMs, () => {
+      this.#missed += 1;
+      if (this.#missed > this.#parts.missedLimit) {
+        this.#parts.dead();
+        return;
+      }
+      this.#beat();
+      this.#sendPing();
+      this.#parts.beat();
+    });
+    if (this.#token === 0) this.#sendPing();
+  }
+
+  #sendPing(): void {
+    this.#token = (this.#token % 0xffffffff) + 1;
+    this.#sentAt = this.#parts.clock.monotonic();
+    this.#parts.ping(this.#token);
+  }
+}

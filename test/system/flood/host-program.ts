@@ -1,0 +1,10 @@
+import { floodMain, surgeMain } from '../../../core/drills/flood-main.ts';
+import { probeMain } from '../../../core/measure/probe-main.ts';
+
+/** The programs of lab hosts, as the agent's bundle offers them. */
+const programs: Record<string, () => Promise<number>> = {
+  flood: floodMain,
+  surge: surgeMain,
+  probe: probeMain,
+};
+process.exitCode = await programs[process.argv[2] ?? '']?.();

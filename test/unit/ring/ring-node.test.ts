@@ -1,0 +1,228 @@
+import { describe, expect, it } from 'vitest';
+import { fingerStart, following, identifierBits, serviceKey } from '../../../core/ring/identifier.ts';
+import { checkRingInvariant, membersNotSettled } from '../../../core/ring/invariant.ts';
+import type { Peer, RingTransport } from '../../../core/ring/messages.ts';
+import { RingNode } from '../../../core/ring/ring-node.ts';
+import { SimulatedClock } from '../../../core/ring/simulation/simulated-clock.ts';
+import { seededRandom } from '../../../core/runtime/random.ts';
+import { World } from './world.ts';
+
+describe('a ring node', () => {
+  it('refuses to start a ring that is too small, or without itself', () => {
+    const world = new World();
+    const peers = ['a', 'b', 'c'].map((name) => world.peer(name));
+    const node = world.add(peers[0] as Peer);
+    expect(() => node.create(peers)).toThrow(expect.objectContaining({ code: 'RING_TOO_SMALL' }));
+    const others = ['b', 'c', 'd', 'e'].map((name) => world.peer(name));
+    expect(() => node.create(others)).toThrow(expect.objectContaining({ code: 'RING_TOO_SMALL' }));
+  });
+
+  it('starts, takes in others, and every lookup finds the right owner', async () => {
+    const world = new World();
+    const first = world.ring(4);
+    await world.pass(1000);
+    for (const name of ['node-5', 'node-6', 'node-7', 'node-8']) {
+      await world.during(world.add(world.peer(name)).join(first));
+    }
+    await world.pass(3000);
+    const states = world.states();
+    expect(membersNotSettled(states, 3)).toEqual([]);
+    expect(checkRingInvariant(states, { successorListLength: 3 }).holds).toBe(true);
+    const order = states.sort((a, b) => (a.identifier < b.identifier ? -1 : 1));
+    for (let index = 0; index < 20; index += 1) {
+      const key = serviceKey(`service-${index}.example`);
+      const right = order.find((state) => state.identifier >= key) ?? order[0];
+      for (const node of world.nodes.values()) {
+        const found = await world.during(node.lookup(key));
+        expect(found.owner.name).toBe(right?.name);
+        expect(found.path[0]?.name).toBe(node.status().name);
+        expect(found.path.length).toBe(found.hops + 1);
+        const holders = await world.during(node.successorsOf(key, 3));
+        const place = order.findIndex((state) => state.name === right?.name);
+        const wanted = [0, 1, 2].map((step) => order[(place + step) % order.length]?.name);
+        expect(holders.map((peer) => peer.name)).toEqual(wanted);
+      }
+    }
+    expect(world.nodes.get('node-1')?.status().fingers.length).toBeGreaterThan(0);
+  });
+
+  it('waits for its first members instead of taking them for dead', async () => {
+    const world = new World();
+    const peers = Array.from({ length: 4 }, (_, index) => world.peer(`node-${index + 1}`));
+    for (const peer of peers.slice(0, 3)) world.add(peer).create(peers);
+    await world.pass(5000);
+    expect(world.states().every((state) => !state.formed)).toBe(true);
+    const joiner = world.add(world.peer('early'));
+    const refused = world.during(joiner.join(peers, 1000));
+    await expect(refused).rejects.toMatchObject({ code: 'RING_JOIN_FAILED' });
+    world.nodes.delete('early');
+    world.add(peers[3] as Peer).create(peers);
+    await world.pass(1000);
+    expect(world.states().every((state) => state.formed)).toBe(true);
+    expect(membersNotSettled(world.states(), 3)).toEqual([]);
+  });
+
+  it('enters a running ring after a restart instead of starting another', async () => {
+    const world = new World();
+    const peers = world.ring(5);
+    await world.pass(1000);
+    world.kill('node-2');
+    const again = world.add(peers[1] as Peer);
+    await world.during(again.enter(peers, []));
+    await world.pass(3000);
+    expect(membersNotSettled(world.states(), 3)).toEqual([]);
+    expect(world.states()).toHaveLength(5);
+  });
+
+  it('does not become a member any more once it was stopped while joining', async () => {
+    const world = new World();
+    const peers = world.ring(4);
+    await world.pass(1000);
+    const joiner = world.add(world.peer('node-5'));
+    const joining = joiner.join(peers);
+    joiner.stop();
+    await expect(world.during(joining)).rejects.toMatchObject({ code: 'CANCELLED' });
+    expect(joiner.status().member).toBe(false);
+  });
+
+  it('closes up at once when a member leaves in order', async () => {
+    const world = new World();
+    world.ring(6);
+    await world.pass(1000);
+    const leaver = world.nodes.get('node-3') as RingNode;
+    const { predecessor, successors, identifier } = leaver.status();
+    await world.during(leaver.leave());
+    world.network.detach(identifier);
+    world.nodes.delete('node-3');
+    expect(world.nodes.get(predecessor?.name ?? '')?.status().successors[0]?.name).toBe(successors[0]?.name);
+    expect(world.nodes.get(successors[0]?.name ?? '')?.status().predecessor?.name).toBe(predecessor?.name);
+    await world.pass(2000);
+    expect(membersNotSettled(world.states(), 3)).toEqual([]);
+  });
+
+  it('survives as many neighbours failing at once as its lists allow', async () => {
+    const world = new World();
+    world.ring(8);
+    await world.pass(1000);
+    const order = world.states().sort((a, b) => (a.identifier < b.identifier ? -1 : 1));
+    for (const state of order.slice(2, 4)) world.kill(state.name);
+    const asker = world.nodes.get(order[0]?.name ?? '') as RingNode;
+    const found = await world.during(asker.lookup(following(order[1]?.identifier ?? '')));
+    expect(found.owner.name).toBe(order[4]?.name);
+    await world.pass(6000);
+    expect(membersNotSettled(world.states(), 3)).toEqual([]);
+  });
+
+  it('joins two rings that a partition made of one', async () => {
+    const world = new World();
+    world.ring(8);
+    await world.pass(1000);
+    world.network.partition(
+      world
+        .states()
+        .slice(0, 4)
+        .map((state) => state.identifier),
+    );
+    await world.pass(15_000);
+    const check = checkRingInvariant(world.states(), { successorListLength: 3 });
+    expect(check.violations.map(({ rule }) => rule)).toContain('at-most-one-ring');
+    world.network.heal();
+    await world.pass(15_000);
+    expect(membersNotSettled(world.states(), 3)).toEqual([]);
+  });
+
+  it('passes by a silent member within its short deadline', async () => {
+    const world = new World();
+    world.ring(8);
+    await world.pass(1000);
+    const order = world.states().sort((a, b) => (a.identifier < b.identifier ? -1 : 1));
+    const silent = order[4] as (typeof order)[number];
+    world.network.attach(silent.identifier, () => new Promise(() => undefined));
+    const key = following(silent.identifier);
+    const asker = world.nodes.get(order[0]?.name ?? '') as RingNode;
+    const begun = world.clock.now();
+    const holders = await world.during(asker.successorsOf(key, 3));
+    expect(holders[0]?.name).toBe(order[5]?.name);
+    expect(world.clock.now() - begun).toBeLessThan(300);
+  });
+
+  it('denies callers that are no overlay nodes, speak for others, or speak nonsense', async () => {
+    const world = new World();
+    const [one, two, three] = world.ring(4) as [Peer, Peer, Peer, Peer];
+    const node = world.nodes.get('node-1') as RingNode;
+    const overlay = { role: 'overlay', name: two.name, identifier: two.identifier };
+    await expect(node.handle('ring.state', {}, { ...overlay, role: 'site' })).rejects.toMatchObject({
+      code: 'RING_DENIED',
+    });
+    await expect(node.handle('ring.notify', { peer: three }, overlay)).rejects.toMatchObject({
+      code: 'RING_IDENTITY_MISMATCH',
+    });
+    await expect(node.handle('ring.step', { key: 'zz' }, overlay)).rejects.toMatchObject({
+      code: 'RING_BAD_MESSAGE',
+    });
+    await expect(node.handle('ring.what', {}, overlay)).rejects.toMatchObject({ code: 'UNKNOWN_METHOD' });
+    const outside = world.add({ ...one, name: 'outside' });
+    await expect(outside.handle('ring.state', {}, overlay)).rejects.toMatchObject({
+      code: 'RING_NOT_MEMBER',
+    });
+    await expect(outside.lookup(one.identifier)).rejects.toMatchObject({ code: 'RING_NOT_MEMBER' });
+  });
+});
+
+describe('lookups in a large ring', () => {
+  it('take half log2 N hops on average, and one more at most', async () => {
+    const size = 1024;
+    const random = seededRandom(3);
+    const clock = new SimulatedClock();
+    const peers = Array.from({ length: size }, (_, index): Peer => {
+      return {
+        identifier: serviceKey(`large-${index}`),
+        name: `large-${index}`,
+        address: `large-${index}:7400`,
+      };
+    }).sort((a, b) => (a.identifier < b.identifier ? -1 : 1));
+    const nodes = new Map<string, RingNode>();
+    const transportOf = (self: Peer): RingTransport => ({
+      call: async (peer, method, params) => {
+        const node = nodes.get(peer.identifier);
+        if (!node) throw new Error('no such node');
+        return await node.handle(method, params, { role: 'overlay', ...self });
+      },
+    });
+    for (const self of peers) {
+      const node = new RingNode({ self, transport: transportOf(self), clock, random });
+      nodes.set(self.identifier, node);
+      node.create(peers);
+      const fingers = new Map<number, Peer>();
+      for (let power = 0; power < identifierBits; power += 1) {
+        fingers.set(power, ownerOf(peers, fingerStart(self.identifier, power)));
+      }
+      node.setFingers(fingers);
+    }
+    let hops = 0;
+    const lookups = 2000;
+    for (let index = 0; index < lookups; index += 1) {
+      const asker = nodes.get(peers[random.below(size)]?.identifier ?? '') as RingNode;
+      const key = serviceKey(`key-${index}`);
+      const found = await asker.lookup(key);
+      expect(found.owner.name).toBe(ownerOf(peers, key).name);
+      hops += found.hops;
+    }
+    for (const node of nodes.values()) node.stop();
+    const mean = hops / lookups;
+    expect(mean).toBeLessThanOrEqual(0.5 * Math.log2(size) + 1);
+    expect(mean).toBeGreaterThan(2);
+  });
+});
+
+/** The first of the sorted peers at or after `key`. */
+function ownerOf(peers: readonly Peer[], key: string): Peer {
+  let low = 0;
+  let high = peers.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((peers[middle]?.identifier ?? '') < key) low = middle + 1;
+    else high = middle;
+  }
+  return peers[low % peers.length] as Peer;
+}
