@@ -51,16 +51,17 @@ export function inputOf<N extends MethodName>(
   method: N,
   parsed: ParsedArguments,
   positionals: readonly string[],
-  fixed: Partial<InputOf<N>> = {},
+  spelling: Partial<Record<string, (typed: string) => string>> = {},
 ): InputOf<N> {
   const { fields } = fieldsOf(method);
   const input: Record<string, unknown> = {};
   for (const name of Object.keys(fields)) {
     const at = positionals.indexOf(name);
     const value = at >= 0 ? parsed.positionals[at] : parsed.values[dashed(name)];
-    if (value !== undefined) input[name] = value;
+    if (value !== undefined)
+      input[name] = typeof value === 'string' ? (spelling[name]?.(value) ?? value) : value;
   }
-  return checkInput(method, { ...input, ...fixed }, positionals);
+  return checkInput(method, input, positionals);
 }
 
 /** @throws UsageError naming the argument as it is typed. */
@@ -82,6 +83,8 @@ export interface ContractCommandOptions<N extends MethodName> {
   method: N;
   /** Input fields that are given by place. */
   positionals?: readonly (keyof InputOf<N> & string)[];
+  /** How a field is written in the contract, for example a serial number without colons. */
+  spelling?: Partial<Record<keyof InputOf<N> & string, (typed: string) => string>>;
   /** Turns what was typed into what is meant, for example a short name into a service. */
   refine?: (input: InputOf<N>, link: ControlLink) => Promise<InputOf<N>>;
   /** The exit code for an answer; 0 otherwise. */
@@ -105,7 +108,7 @@ export function contractCommand<N extends MethodName>(options: ContractCommandOp
     options: optionsOf(method, places),
     output: () => contract[method].output,
     async run(context, parsed) {
-      const typed = inputOf(method, parsed, places);
+      const typed = inputOf(method, parsed, places, options.spelling);
       return withControl(context, async (link) => {
         const input = options.refine ? await options.refine(typed, link) : typed;
         const output = await link.call(method, input);

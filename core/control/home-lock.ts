@@ -10,6 +10,9 @@ export interface HomeLock {
   release(): void;
 }
 
+/** Milliseconds that taking the lock waits for somebody who only looks whether it is held. */
+const lookDeadlineMs = 250;
+
 const holderPath = (home: string) => path.join(home, 'control.pid');
 
 /**
@@ -21,7 +24,7 @@ const holderPath = (home: string) => path.join(home, 'control.pid');
 export function lockHome(home: string): HomeLock {
   prepareHome(home);
   const socket = controlSocketPath(home);
-  const database = new DatabaseSync(path.join(home, 'control.lock'), { timeout: 0 });
+  const database = new DatabaseSync(path.join(home, 'control.lock'), { timeout: lookDeadlineMs });
   try {
     database.exec('BEGIN EXCLUSIVE');
   } catch (cause) {
@@ -55,7 +58,8 @@ export function homeLockHolder(home: string): number | null {
   if (!fs.existsSync(path.join(home, 'control.lock'))) return null;
   const database = new DatabaseSync(path.join(home, 'control.lock'), { timeout: 0 });
   try {
-    database.exec('BEGIN EXCLUSIVE');
+    // A look takes a shared lock: lookers never see each other, only an exclusive holder.
+    database.prepare('SELECT count(*) FROM sqlite_schema').get();
     return null;
   } catch (cause) {
     if (!isBusy(cause)) throw cause;

@@ -112,6 +112,12 @@ const trust: Command = {
 export const credentialCommands: readonly Command[] = [
   issue,
   contractCommand({ path: ['credential', 'list'], method: 'credential.list' }),
-  contractCommand({ path: ['credential', 'revoke'], method: 'credential.revoke', positionals: ['serial'] }),
+  contractCommand({
+    path: ['credential', 'revoke'],
+    method: 'credential.revoke',
+    positionals: ['serial'],
+    // Other programs print serial numbers in capitals and with colons.
+    spelling: { serial: (typed) => typed.replaceAll(':', '').toLowerCase() },
+  }),
   trust,
 ];

@@ -63,7 +63,8 @@ class ControlGuard {
   private readonly context: CommandContext;
   private readonly keepAlive: boolean;
   private child: ChildProcess | undefined;
-  private stopping = false;
+  private starting: Promise<unknown> = Promise.resolve();
+  private readonly stopping = new AbortController();
   private restarts: number[] = [];
 
   constructor(context: CommandContext, keepAlive: boolean) {
@@ -71,15 +72,20 @@ class ControlGuard {
     this.keepAlive = keepAlive;
   }
 
-  async start(): Promise<void> {
-    const child = await startControlProcess(this.context, { background: false });
-    this.child = child;
-    if (this.stopping) await stopProcess(child, controlStopMs);
-    else if (this.keepAlive) child.once('exit', (code, signal) => this.onEnd(code ?? signal));
+  start(): Promise<void> {
+    const signal = AbortSignal.any([this.context.signal, this.stopping.signal]);
+    const started = startControlProcess({ ...this.context, signal }, { background: false }).then((child) => {
+      this.child = child ?? undefined;
+      if (child && this.keepAlive) child.once('exit', (code, how) => this.onEnd(code ?? how));
+    });
+    // A stop in the middle of a start waits for it; its fault belongs to whoever started.
+    this.starting = started.catch(() => undefined);
+    return started;
   }
 
   async stop(): Promise<void> {
-    this.stopping = true;
+    this.stopping.abort();
+    await this.starting;
     if (!this.child) return;
     this.context.say('Stopping the control plane.');
     if (!(await stopProcess(this.child, controlStopMs)))
@@ -87,7 +93,7 @@ class ControlGuard {
   }
 
   private onEnd(how: number | string | null): void {
-    if (this.stopping) return;
+    if (this.stopping.signal.aborted) return;
     const now = performance.now();
     this.restarts = [...this.restarts.filter((at) => now - at < 60_000), now];
     if (this.restarts.length > restartsPerMinute) {
@@ -95,8 +101,10 @@ class ControlGuard {
       return;
     }
     this.context.say(`The control plane ended (${how}) and is started again; lab and services run on.`);
-    pause(250)
-      .then(() => (this.stopping ? undefined : this.start()))
-      .catch((thrown: unknown) => this.context.say(toMoveError(thrown).message));
+    pause(250, undefined, { signal: this.stopping.signal })
+      .then(() => this.start())
+      .catch((thrown: unknown) => {
+        if (!this.stopping.signal.aborted) this.context.say(toMoveError(thrown).message);
+      });
   }
 }

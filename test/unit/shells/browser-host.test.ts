@@ -326,7 +326,7 @@ describe('the channel', () => {
     const closed = new Promise<number>((resolve) => first?.on('close', resolve));
     first?.send(JSON.stringify({ id: 1, call: 'x'.repeat(1 << 20), input: {} }));
     expect(await closed).toBe(1009);
-    expect(typeof (await dial({ cookie }))).toBe('object');
+    await expect.poll(async () => typeof (await dial({ cookie }))).toBe('object');
   });
 });
 

@@ -544,7 +544,7 @@ describe('credentials', () => {
     const control = await move.control({ 'credential.issue': () => issued });
     const ran = await issue();
     const { passwordFile } = ran.printed[0] as { passwordFile: string };
-    const { password } = control.calls[0]?.input as { password: string };
+    const password = (control.calls[0] as { input: { password: string } }).input.password;
     expect(fs.readFileSync(passwordFile, 'utf8')).toBe(`${password}\n`);
     expect(fs.statSync(passwordFile).mode & 0o777).toBe(0o600);
     expect(password.length).toBeGreaterThanOrEqual(16);
@@ -577,6 +577,14 @@ describe('credentials', () => {
     expect(
       (await move.run(...args, '--out', move.home, '--password-file', `${file}-absent`)).error?.code,
     ).toBe('PASSWORD_FILE_UNREADABLE');
+  });
+
+  test('a serial number may be typed as other programs print it', async () => {
+    const control = await move.control({
+      'credential.revoke': () => ({ credential: issued.credential, accessPointsTold: 8, toldWithinMs: 20 }),
+    });
+    expect((await move.run('credential', 'revoke', '28:DD:94', '--reason', 'keyCompromise')).code).toBe(0);
+    expect(control.calls[0]?.input).toEqual({ serial: '28dd94', reason: 'keyCompromise' });
   });
 
   test('trust is written again each time', async () => {
