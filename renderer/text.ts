@@ -1,5 +1,5 @@
 import type { Attack, Drill, Move, Proposal, Ring } from '../core/contract/domain.ts';
-import { count, duration, place, span, timeWithMs } from './format.ts';
+import { count, duration, place, seconds, span, timeWithMs } from './format.ts';
 
 /** Every text of the window, in one place. Sentence case, plain verbs, no exclamation. */
 export const text = {
@@ -68,7 +68,7 @@ export const text = {
     outage: 'outage',
     soFar: 'outage so far',
     beforeFreeze: 'still answering',
-    predicted: (ms: number) => `predicted ${duration(ms)}`,
+    predicted: (ms: number) => `predicted ${seconds(ms).figure} s`,
     sessionsLost: 'sessions lost',
     lostOf: (lost: number, all: number) => `${lost} of ${all}`,
     sessionsOpen: 'sessions open',
@@ -108,9 +108,10 @@ export const text = {
     failures: 'failures',
     requests: 'requests',
     last: 'p95, last 2 minutes',
-    ratio: 'overlay against direct, medians',
-    ratioWorse: (r: number) => `${r.toFixed(1)}× slower through the overlay`,
-    ratioBetter: (r: number) => `${r.toFixed(1)}× faster through the overlay`,
+    titles: { overlay: 'Through the overlay', direct: 'Direct' },
+    ratio: 'Overlay against direct',
+    ratioWorse: 'slower through the overlay, by the medians',
+    ratioBetter: 'faster through the overlay, by the medians',
     ratioNone: 'the direct way gives no answer',
     empty: 'No probes yet',
     emptyHint: 'Figures appear here as soon as somebody uses the service, by the overlay or directly.',
@@ -141,6 +142,7 @@ export const text = {
     none: 'Nothing waits for you',
     noneHint: 'When a service with the policy "ask me" is attacked, the proposed move appears here.',
     queue: 'To decide',
+    more: (n: number) => count(n, 'more decision waits', 'more decisions wait'),
   },
   move: {
     started: (m: Move) => `Moving ${m.service} from ${place(m.from)} to ${place(m.to)}.`,
@@ -247,12 +249,12 @@ export const text = {
     link: (percent: number) => `link ${percent} %`,
     legend: 'Legend',
     legendItems: {
-      path: 'path of a request',
-      direct: 'direct, outside the overlay',
+      path: 'path',
+      direct: 'direct',
       lifeline: 'lifeline',
       flood: 'flood',
-      move: 'move under way',
-      decoy: 'decoy: the service has left',
+      move: 'move',
+      decoy: 'decoy',
     },
     flood: (sources: number | null, rate: string) =>
       sources === null ? rate : `${count(sources, 'source', 'sources')} · ${rate}`,

@@ -1,5 +1,5 @@
 import type { ClientHost, Lifeline, Move, MovePhaseName, Service } from '../../core/contract/domain.ts';
-import { bytes, mbit, place } from '../format.ts';
+import { bytes, mbit } from '../format.ts';
 import {
   angleOf,
   around,
@@ -28,22 +28,27 @@ export function ServicePath(props: { service: Service; places: Places; angles: A
   const servlet = service.servlet === null ? undefined : angles[service.servlet];
   const users = Object.values(hosts).filter((host) => host.role === 'client');
   return (
-    <g className="service-path" data-focused={props.focused}>
+    <g className="service-path" data-focused={props.focused} data-parked={service.state === 'moving'}>
       {users.map((host) => {
         const from = places.clients[host.id];
         if (!from) return null;
         const way = wayOf(host);
         if (way === 'direct' && home && props.focused)
-          return <path key={host.id} className="direct" d={through(directWay(from, home, home.angle))} />;
+          return (
+            <path key={host.id} className="flow-direct" d={through(directWay(from, home, home.angle))} />
+          );
         if (way === 'overlay' && access !== undefined)
-          return <path key={host.id} className="path" d={through(entry(from, access, places))} />;
+          return <path key={host.id} className="flow-path" d={through(entry(from, access, places))} />;
         return null;
       })}
       {access !== undefined && servlet !== undefined && access !== servlet && (
-        <path className="path" d={chord(onRing(access), onRing(servlet))} />
+        <path className="flow-path" d={chord(onRing(access), onRing(servlet))} />
       )}
       {servlet !== undefined && site && (
-        <path className="path" d={through([onRing(servlet), ...leave(servlet, site.angle), site])} />
+        <path
+          className="flow-path leaving"
+          d={through([onRing(servlet), ...leave(servlet, site.angle), site])}
+        />
       )}
     </g>
   );
@@ -58,7 +63,7 @@ export function wayOf(host: ClientHost): 'overlay' | 'direct' | 'idle' {
 function entry(from: Point, access: number, places: Places): Point[] {
   const seen = angleOf(from);
   const gap = [...places.gaps].sort((a, b) => Math.abs(turn(seen, a)) - Math.abs(turn(seen, b)))[0] ?? seen;
-  return [from, between(gap, 0.9), between(gap, 0.1), ...leave(gap, access), onRing(access)];
+  return [from, between(gap, 0.42), ...leave(gap, access), onRing(access)];
 }
 
 function leave(from: number, to: number): Point[] {
@@ -66,7 +71,7 @@ function leave(from: number, to: number): Point[] {
 }
 
 function directWay(from: Point, site: Point, angle: number): Point[] {
-  return [from, ...around(angleOf(from), angle, 1.04), between(angle, 1.02), site];
+  return [from, ...around(angleOf(from), angle, 1.04), site];
 }
 
 /** The line from the new site through the stone to what was left at the old one. */
@@ -141,17 +146,11 @@ function Bundle(props: {
           const key = `${bot}-${strand}`;
           const a = spread(`${key}a`) - 0.5;
           const b = spread(`${key}b`) - 0.5;
-          const way = around(angleOf(start), site.angle, 1.07 + b * 0.08, 18);
-          const gate = between(site.angle + a * 5, 1 + b * 0.1);
+          const end = { x: site.x + a * 84, y: site.y + b * 24 };
           return (
             <path
               key={key}
-              d={through([
-                { x: start.x + a * 14, y: start.y },
-                ...way,
-                gate,
-                { x: site.x + a * 70, y: site.y + b * 20 },
-              ])}
+              d={through([{ x: start.x + a * 12, y: start.y }, ...floodWay(start, site, a, b), end])}
               strokeWidth={0.8 + spread(key) * 0.9}
               opacity={0.35 + spread(`${key}o`) * 0.5}
             />
@@ -167,6 +166,15 @@ function Bundle(props: {
   );
 }
 
+/** Strands bow apart on a short way, and go around outside the sectors on a long one. */
+function floodWay(start: Point, site: Point & { angle: number }, a: number, b: number): Point[] {
+  if (Math.abs(turn(angleOf(start), site.angle)) > 64)
+    return around(angleOf(start), site.angle, 1.07 + b * 0.1, 18);
+  const x = site.x - start.x;
+  const y = site.y - start.y;
+  return [{ x: start.x + x * 0.55 + a * 26 + y * 0.1, y: start.y + y * 0.55 + b * 26 - x * 0.1 }];
+}
+
 /** How far along its way the state of a pod is, by phase. */
 const progress: Record<MovePhaseName, number> = {
   prepare: 0,
@@ -180,42 +188,49 @@ const progress: Record<MovePhaseName, number> = {
   firstAnswer: 1,
 };
 
-export function MoveFlows({ places }: { places: Places }) {
+/** The ways that frozen services travel: dotted ahead, solid behind. */
+export function MoveWays({ places }: { places: Places }) {
   const moves = useCollection('moves');
-  return (
-    <g className="moves">
-      {movesUnderWay({ moves }).map((move) => (
-        <MoveFlow key={move.id} move={move} places={places} />
-      ))}
-    </g>
-  );
+  return movesUnderWay({ moves }).map((move) => {
+    const way = wayOfMove(move, places);
+    if (!way) return null;
+    const first = through([way.from, way.stone]);
+    const second = through([
+      way.stone,
+      ...around(way.stone.angle, way.to.angle, -0.22),
+      between(way.to.angle, 0.04),
+      way.to,
+    ]);
+    return (
+      <g key={move.id} className="move-flow">
+        <path className="move-way" d={first} />
+        <path className="move-way" d={second} />
+        <path className="move-done" d={first} pathLength={1} data-full={way.share >= 0.5} />
+        <path className="move-done" d={second} pathLength={1} data-full={way.share >= 1} />
+      </g>
+    );
+  });
 }
 
-function MoveFlow({ move, places }: { move: Move; places: Places }) {
-  const from = places.sites[move.from];
-  const stone = places.stones[move.stone];
-  const to = places.sites[move.to];
-  if (!from || !stone || !to) return null;
-  const phase = move.phases.at(-1)?.phase ?? 'prepare';
-  const share = progress[phase];
-  const toStone = through([from, stone]);
-  const fromStone = through([stone, ...around(stone.angle, to.angle, -0.22), between(to.angle, 0.04), to]);
-  const words =
-    move.state === 'paused' && move.pausedBefore
-      ? text.move.pausedBefore(text.phases.name[move.pausedBefore])
-      : text.phases.name[phase];
-  const at = share === 0 ? from : share < 1 ? stone : to;
-  const below = at.y > 0 ? -44 : 50;
-  return (
-    <g className="move-flow" data-phase={phase} aria-label={`${move.service}, ${place(move.from)}, ${words}`}>
-      <path className="move-way" d={toStone} />
-      <path className="move-way" d={fromStone} />
-      <path className="move-done" d={toStone} pathLength={1} data-full={share >= 0.5} />
-      <path className="move-done" d={fromStone} pathLength={1} data-full={share >= 1} />
-      <g className="move-token" style={{ transform: `translate(${at.x}px, ${at.y}px)` }}>
+/** Where a frozen service is right now, and in which phase: drawn above everything else. */
+export function MoveTokens({ places }: { places: Places }) {
+  const moves = useCollection('moves');
+  return movesUnderWay({ moves }).map((move) => {
+    const way = wayOfMove(move, places);
+    if (!way) return null;
+    const words =
+      move.state === 'paused' && move.pausedBefore
+        ? text.move.pausedBefore(text.phases.name[move.pausedBefore])
+        : text.phases.name[way.phase];
+    const underWay = way.share > 0 && way.share < 1;
+    const at = underWay ? way.stone : way.share === 0 ? way.from : way.to;
+    const lift = underWay ? -24 : at.y > 0 ? -44 : 50;
+    return (
+      <g key={move.id} className="move-token" style={{ transform: `translate(${at.x}px, ${at.y}px)` }}>
+        <title>{`${move.service}: ${words}`}</title>
         <g className="steady">
-          {share > 0 && share < 1 && <circle className="move-dot" r={9} />}
-          <g transform={`translate(0 ${share > 0 && share < 1 ? -24 : below})`}>
+          {underWay && <path className="move-dot" d="M 0 -10 L 10 0 L 0 10 L -10 0 Z" />}
+          <g transform={`translate(0 ${lift})`}>
             <rect
               className="move-tag"
               x={-words.length * 3.7 - 9}
@@ -230,6 +245,15 @@ function MoveFlow({ move, places }: { move: Move; places: Places }) {
           </g>
         </g>
       </g>
-    </g>
-  );
+    );
+  });
+}
+
+function wayOfMove(move: Move, places: Places) {
+  const from = places.sites[move.from];
+  const stone = places.stones[move.stone];
+  const to = places.sites[move.to];
+  if (!from || !stone || !to) return null;
+  const phase = move.phases.at(-1)?.phase ?? 'prepare';
+  return { from, stone, to, phase, share: progress[phase] };
 }

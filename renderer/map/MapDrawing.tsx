@@ -8,7 +8,7 @@ import { useCollection, useConsole } from '../store/console-store.ts';
 import { useTelemetry } from '../store/telemetry-store.ts';
 import { useUi } from '../store/ui-store.ts';
 import { text } from '../text.ts';
-import { FloodFlows, LifelineFlow, MoveFlows, ServicePath, wayOf } from './Flows.tsx';
+import { FloodFlows, LifelineFlow, MoveTokens, MoveWays, ServicePath, wayOf } from './Flows.tsx';
 import { type NodeRole, Ring } from './Ring.tsx';
 import { SiteSpot } from './Sites.tsx';
 import { Spot } from './Spot.tsx';
@@ -96,7 +96,7 @@ export function MapDrawing() {
       ))}
       <FloodFlows places={places} />
       <Ring angles={angles} roles={rolesOf(focus)} />
-      <MoveFlows places={places} />
+      <MoveWays places={places} />
       {Object.values(stones).map((stone) => (
         <StoneSpot key={stone.id} stone={stone} spot={places.stones[stone.id]} />
       ))}
@@ -107,6 +107,7 @@ export function MapDrawing() {
       {Object.values(clients).map((host) => (
         <HostSpot key={host.id} host={host} places={places} service={focusId} />
       ))}
+      <MoveTokens places={places} />
     </svg>
   );
 }

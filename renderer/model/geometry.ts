@@ -8,7 +8,7 @@ export const outerEdge = { rx: 548, ry: 372 };
 export const innerEdge = { rx: 306, ry: 214 };
 export const ringRadius = 130;
 /** What has to be seen when the whole map is fitted. */
-export const mapBounds = { x: -568, y: -470, width: 1136, height: 936 };
+export const mapBounds = { x: -568, y: -484, width: 1136, height: 950 };
 
 const radians = (degrees: number) => (degrees * Math.PI) / 180;
 

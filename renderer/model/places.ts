@@ -67,7 +67,7 @@ export function placeAll(state: Pick<ConsoleState, 'isps' | 'sites' | 'stones' |
   });
   bots.forEach((host, index) => {
     const step = Math.min(128, bots.length > 1 ? width / (bots.length - 1) : 0);
-    places.bots[host.id] = { x: (index - (bots.length - 1) / 2) * step, y: -outerEdge.ry - 64 };
+    places.bots[host.id] = { x: (index - (bots.length - 1) / 2) * step, y: -outerEdge.ry - 58 };
   });
   return places;
 }

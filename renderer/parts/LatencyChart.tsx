@@ -48,7 +48,7 @@ export function LatencyChart({ service, mini = false }: { service: string; mini?
     path,
     samples: telemetry.latency(service, path),
   }));
-  const ends = labelHeights(series, y, top, box.height - bottom);
+  const ends = labelHeights(series, mini ? 'p95Ms' : 'p50Ms', y, top, box.height - bottom);
   return (
     <div className={mini ? 'chart mini' : 'chart'} ref={element}>
       <svg width={box.width} height={box.height} role="img" aria-label={text.latency.chart(service)}>
@@ -104,6 +104,7 @@ type Scale = (value: number) => number;
 /** Where the names of the two lines stand, kept at least one line of text apart. */
 function labelHeights(
   series: readonly { path: 'direct' | 'overlay'; samples: readonly LatencySample[] }[],
+  figure: 'p50Ms' | 'p95Ms',
   y: Scale,
   top: number,
   bottom: number,
@@ -111,7 +112,7 @@ function labelHeights(
   const heights = { direct: bottom, overlay: bottom };
   for (const { path, samples } of series) {
     const last = samples.at(-1);
-    heights[path] = last ? y(last.p50Ms ?? highest) : bottom;
+    heights[path] = last ? y(last[figure] ?? highest) : bottom;
   }
   const apart = 16;
   if (Math.abs(heights.direct - heights.overlay) < apart) {

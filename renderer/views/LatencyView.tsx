@@ -67,7 +67,7 @@ function PathFigures({ path, samples }: { path: 'overlay' | 'direct'; samples: L
   const p95 = last?.p95Ms == null ? null : latency(last.p95Ms);
   return (
     <section className="path-figures" data-path={path} aria-label={text.latency[path]}>
-      <h2>{text.latency[path]}</h2>
+      <h2>{text.latency.titles[path]}</h2>
       <p className="big">
         {median ? (
           <>
@@ -121,8 +121,8 @@ function Ratio({
         {ratio === null
           ? text.latency.ratioNone
           : ratio >= 1
-            ? text.latency.ratioWorse(ratio)
-            : text.latency.ratioBetter(1 / ratio)}
+            ? text.latency.ratioWorse
+            : text.latency.ratioBetter}
       </p>
     </section>
   );

@@ -1,8 +1,10 @@
 import { type MovePolicy, movePolicySchema, type Service } from '../../core/contract/domain.ts';
-import { duration, place } from '../format.ts';
+import { place } from '../format.ts';
 import { latestMove, servicesByName } from '../model/reading.ts';
+import { LatencyChart } from '../parts/LatencyChart.tsx';
 import { Nothing } from '../parts/Nothing.tsx';
 import { StateWord } from '../parts/StateWord.tsx';
+import { Waterfall } from '../parts/Waterfall.tsx';
 import { run } from '../store/commands.ts';
 import { useCollection, useConsole, useMayAct } from '../store/console-store.ts';
 import { useUi } from '../store/ui-store.ts';
@@ -17,7 +19,7 @@ export function ServicesView() {
       {services.length === 0 ? (
         <Nothing icon="services" title={text.service.empty} hint={text.service.emptyHint} />
       ) : (
-        <div className="cards">
+        <div className="cards single">
           {services.map((service) => (
             <ServiceCard key={service.id} service={service} />
           ))}
@@ -44,57 +46,67 @@ function ServiceCard({ service }: { service: Service }) {
         <StateWord tone={tones[service.state]}>{text.service.state[service.state]}</StateWord>
         {attacked && <StateWord tone="attack">{text.map.attacked}</StateWord>}
       </header>
-      <div className="service-figures">
-        <p>
-          <strong>{place(service.site)}</strong>
-          <span>{away ? text.answer.awayFrom(service.homeSite) : text.service.atHome}</span>
-        </p>
-        <p>
-          <strong>{service.sessions}</strong>
-          <span>{text.answer.sessionsOpen}</span>
-        </p>
-        <p>
-          <strong>{service.epoch}</strong>
-          <span>{text.service.epoch.toLowerCase()}</span>
-        </p>
-      </div>
-      <dl className="facts">
-        <dt>{text.service.path}</dt>
-        <dd>{service.accessPoint && service.servlet ? path.join(' → ') : text.service.noPath}</dd>
-        <dt>{text.service.behind}</dt>
-        <dd>{service.staysBehind.join(', ') || text.proposal.nothingBehind}</dd>
-        <dt>{text.service.latestMove}</dt>
-        <dd>
-          {move ? (
-            <button type="button" className="link" onClick={() => show('moves')}>
-              {`${place(move.from)} → ${place(move.to)}, ${text.move.state[move.state]}`}
-              {move.outageMs !== null && `, ${text.answer.outage} ${duration(move.outageMs)}`}
-            </button>
-          ) : (
-            text.map.inspect.none
-          )}
-        </dd>
-      </dl>
-      <PolicyChoice service={service} />
-      <div className="actions">
-        <button
-          type="button"
-          className="button primary"
-          disabled={!mayAct || service.state !== 'running'}
-          onClick={() => open({ kind: 'move', service: service.id, to: null })}
-        >
-          {text.move.now}
-        </button>
-        {away && (
+      <div className="service-column">
+        <div className="service-figures">
+          <p>
+            <strong>{place(service.site)}</strong>
+            <span>{away ? text.answer.awayFrom(service.homeSite) : text.service.atHome}</span>
+          </p>
+          <p>
+            <strong>{service.sessions}</strong>
+            <span>{text.answer.sessionsOpen}</span>
+          </p>
+          <p>
+            <strong>{service.epoch}</strong>
+            <span>{text.service.epoch.toLowerCase()}</span>
+          </p>
+        </div>
+        <dl className="facts">
+          <dt>{text.service.path}</dt>
+          <dd>{service.accessPoint && service.servlet ? path.join(' → ') : text.service.noPath}</dd>
+          <dt>{text.service.behind}</dt>
+          <dd>{service.staysBehind.join(', ') || text.proposal.nothingBehind}</dd>
+        </dl>
+        <PolicyChoice service={service} />
+        <div className="actions">
           <button
             type="button"
-            className="button"
+            className="button primary"
             disabled={!mayAct || service.state !== 'running'}
-            onClick={() => open({ kind: 'move', service: service.id, to: service.homeSite })}
+            onClick={() => open({ kind: 'move', service: service.id, to: null })}
           >
-            {text.move.back}
+            {text.move.now}
           </button>
-        )}
+          {away && (
+            <button
+              type="button"
+              className="button"
+              disabled={!mayAct || service.state !== 'running'}
+              onClick={() => open({ kind: 'move', service: service.id, to: service.homeSite })}
+            >
+              {text.move.back}
+            </button>
+          )}
+        </div>
+      </div>
+      <div className="service-column">
+        <section>
+          <h3>
+            {text.service.latestMove}{' '}
+            {move && (
+              <button type="button" className="link muted" onClick={() => show('moves')}>
+                {`${place(move.from)} → ${place(move.to)}, ${text.move.state[move.state]}`}
+              </button>
+            )}
+          </h3>
+          {move ? <Waterfall move={move} /> : <p className="muted">{text.phases.none}</p>}
+        </section>
+        <section>
+          <h3>
+            {text.latency.title} <span className="muted">{text.latency.last}</span>
+          </h3>
+          <LatencyChart service={service.id} mini />
+        </section>
       </div>
     </article>
   );

@@ -337,12 +337,14 @@ function moving(state: Mutable, now: number): void {
     decidedAt: now - 500,
     move: 'move-2',
   };
-  // Paused before the end of the ship, so that a screenshot finds it where it is.
-  state.moves['move-2'] = makeMove('move-2', now - 390, 390, {
-    attack: 'attack-1',
+  const startedAt = now - 472;
+  const running = makeMove('move-2', startedAt, 472, { attack: 'attack-1' });
+  state.moves['move-2'] = {
+    ...running,
     state: 'paused',
-    pausedBefore: 'verify',
-  });
+    pausedBefore: 'restore',
+    phases: running.phases.filter((phase) => phase.endedAt !== null),
+  };
   state.services[service] = { ...state.services[service]!, state: 'moving' };
   state.stones['stone-b'] = { ...state.stones['stone-b']!, relays: 1 };
   addEvent(
