@@ -1,5 +1,5 @@
 import type { Attack, Move, Service } from '../../core/contract/domain.ts';
-import { clock, duration, mbit, place, seconds } from '../format.ts';
+import { clock, mbit, place, seconds } from '../format.ts';
 import { activeAttacks, isUnderWay, servicesByName } from '../model/reading.ts';
 import { useNow } from '../parts/use-now.ts';
 import { useCollection } from '../store/console-store.ts';
@@ -17,12 +17,14 @@ interface Reading {
   second: { figure: string; label: string; tone: 'plain' | 'good' | 'attack' };
 }
 
+const newsMs = 600_000;
+
 /** The largest type on the screen: where the service is, what it cost, whether anyone lost a session. */
 export function Answer({ service, move }: { service: Service | null; move: Move | null }) {
   const attacks = activeAttacks(useCollection('attacks'));
   const attack = service ? (attacks.find((one) => one.site === service.site) ?? null) : null;
   const running = move !== null && isUnderWay(move);
-  const now = useNow(running ? 80 : 250, running || attack !== null);
+  const now = useNow(running ? 80 : attack ? 250 : 10_000);
   if (!service)
     return (
       <section className="answer">
@@ -95,7 +97,7 @@ function read(service: Service, move: Move | null, attack: Attack | null, now: n
       note: `${mbit(attack.inboundMbit)} ${text.answer.inbound}`,
       second: open,
     };
-  if (move?.outageMs != null && service.site === move.to) {
+  if (move?.outageMs != null && service.site === move.to && isNews(service, move, now)) {
     const lost = move.sessionsLost ?? 0;
     const all = lost + (move.sessionsCarried ?? 0);
     return {
@@ -111,7 +113,10 @@ function read(service: Service, move: Move | null, attack: Attack | null, now: n
       },
     };
   }
-  const failed = move !== null && (move.state === 'failed' || move.state === 'rolled-back');
+  const failed =
+    move !== null &&
+    (move.state === 'failed' || move.state === 'rolled-back') &&
+    now - (move.endedAt ?? now) < newsMs;
   return {
     sentence:
       service.state === 'down'
@@ -129,6 +134,11 @@ function read(service: Service, move: Move | null, attack: Attack | null, now: n
   };
 }
 
+/** A move is the answer while the service is away from home, and for ten minutes in any case. */
+function isNews(service: Service, move: Move, now: number): boolean {
+  return service.site !== service.homeSite || now - (move.endedAt ?? now) < newsMs;
+}
+
 function lastOutage(move: Move | null): string {
-  return move?.outageMs == null ? text.answer.noneLost : `${text.answer.outage} ${duration(move.outageMs)}`;
+  return move?.outageMs == null ? '' : text.answer.lastOutage(move.outageMs);
 }

@@ -24,12 +24,17 @@ export function Dialog(props: {
     };
   }, []);
   return (
-    // biome-ignore lint/a11y/useKeyWithClickEvents: a click beside the dialog is a shortcut; Escape does the same
     <dialog
       ref={dialog}
       className={`dialog ${props.className ?? ''}`}
       aria-labelledby={props.hideTitle ? undefined : title}
       aria-label={props.hideTitle ? props.title : undefined}
+      onKeyDown={(event) => {
+        if (event.key !== 'Escape') return;
+        event.preventDefault();
+        event.stopPropagation();
+        onClose();
+      }}
       onCancel={(event) => {
         event.preventDefault();
         onClose();

@@ -15,10 +15,15 @@ const words = text.credential.form;
 export function IssueDialog() {
   const open = useUi((ui) => ui.open);
   const [issued, setIssued] = useState<OutputOf<'credential.issue'> | null>(null);
+  const [busy, setBusy] = useState(false);
+  // The key comes back once: while it is on its way nothing closes what will receive it.
+  const close = () => {
+    if (!busy) open(null);
+  };
   if (issued) return <IssuedFiles issued={issued} onClose={() => open(null)} />;
   return (
-    <Dialog title={text.credential.issue} onClose={() => open(null)}>
-      <IssueForm onIssued={setIssued} onCancel={() => open(null)} />
+    <Dialog title={text.credential.issue} onClose={close}>
+      <IssueForm busy={busy} setBusy={setBusy} onIssued={setIssued} onCancel={close} />
     </Dialog>
   );
 }
@@ -48,7 +53,12 @@ const hostnames = (list: string) =>
     .split(/[\s,;]+/)
     .filter(Boolean);
 
-function IssueForm(props: { onIssued(issued: OutputOf<'credential.issue'>): void; onCancel(): void }) {
+function IssueForm(props: {
+  busy: boolean;
+  setBusy(busy: boolean): void;
+  onIssued(issued: OutputOf<'credential.issue'>): void;
+  onCancel(): void;
+}) {
   const services = servicesByName(useCollection('services'));
   const mayAct = useMayAct();
   const [draft, setDraft] = useState<Draft>({
@@ -60,7 +70,7 @@ function IssueForm(props: { onIssued(issued: OutputOf<'credential.issue'>): void
   });
   const [visible, setVisible] = useState(false);
   const [tried, setTried] = useState(false);
-  const [busy, setBusy] = useState(false);
+  const { busy, setBusy } = props;
   const group = useId();
   const faults = tried ? faultsOf(draft) : {};
   const change = (part: Partial<Draft>) => setDraft({ ...draft, ...part });

@@ -82,8 +82,8 @@ test('a certificate is issued, downloaded and revoked', async ({ page, openScene
   await expect(form.getByText('Use at least 8 characters.', { exact: true })).toBeVisible();
   expect(double.calls).toEqual([]);
   await form.getByLabel('Name', { exact: true }).fill('Mary Shelley');
-  await form.getByText('Only these services').click();
-  await form.getByLabel('Only these services').last().fill('shop.example');
+  await form.getByRole('radio', { name: 'Only these services' }).check();
+  await form.getByRole('combobox', { name: 'Only these services' }).fill('shop.example');
   await form.getByLabel('Password of the PKCS#12 file').fill('a long enough pass 1');
   await form.getByRole('button', { name: 'Issue' }).click();
 
@@ -118,6 +118,7 @@ test('closing a fresh key unsaved asks first', async ({ page, openScene }) => {
   await page.getByRole('button', { name: 'Make one' }).click();
   await expect(page.getByText('strong')).toBeVisible();
   await page.getByRole('button', { name: 'Issue', exact: true }).click();
+  await expect(page.getByRole('dialog', { name: 'Certificate for Kim' })).toBeVisible();
   await page.keyboard.press('Escape');
   await expect(page.getByText('You have not saved the key yet.')).toBeVisible();
   await page.getByRole('button', { name: 'Close without saving' }).click();
@@ -162,7 +163,7 @@ test('the policy is set, the journal filtered and verified, latency compared', a
 }) => {
   const { double } = await openScene('after');
   await goTo(page, 'Services');
-  await page.getByText('Go ahead').click();
+  await page.getByRole('radio', { name: 'Go ahead' }).click();
   await expect(page.getByText('The move starts at once, without asking.')).toBeVisible();
   await goTo(page, 'Journal');
   await page.getByRole('searchbox', { name: 'Filter' }).fill('babbage');
