@@ -1,0 +1,259 @@
+import type { ClientHost, Lifeline, Move, MovePhaseName, Service } from '../../core/contract/domain.ts';
+import { bytes, mbit } from '../format.ts';
+import {
+  angleOf,
+  around,
+  between,
+  chord,
+  onRing,
+  type Point,
+  spread,
+  through,
+  turn,
+} from '../model/geometry.ts';
+import type { Places } from '../model/places.ts';
+import { activeAttacks, movesUnderWay } from '../model/reading.ts';
+import { useCollection } from '../store/console-store.ts';
+import { text } from '../text.ts';
+
+type Angles = Readonly<Record<string, number>>;
+
+/** Requests of a service: client, access point, servlet, site; dashed where somebody goes directly. */
+export function ServicePath(props: { service: Service; places: Places; angles: Angles; focused: boolean }) {
+  const { service, places, angles } = props;
+  const hosts = useCollection('clients');
+  const site = places.sites[service.site];
+  const home = places.sites[service.homeSite];
+  const access = service.accessPoint === null ? undefined : angles[service.accessPoint];
+  const servlet = service.servlet === null ? undefined : angles[service.servlet];
+  const users = Object.values(hosts).filter((host) => host.role === 'client');
+  return (
+    <g className="service-path" data-focused={props.focused} data-parked={service.state === 'moving'}>
+      {users.map((host) => {
+        const from = places.clients[host.id];
+        if (!from) return null;
+        const way = wayOf(host);
+        if (way === 'direct' && home && props.focused)
+          return (
+            <path key={host.id} className="flow-direct" d={through(directWay(from, home, home.angle))} />
+          );
+        if (way === 'overlay' && access !== undefined)
+          return <path key={host.id} className="flow-path" d={through(entry(from, access, places))} />;
+        return null;
+      })}
+      {access !== undefined && servlet !== undefined && access !== servlet && (
+        <path className="flow-path" d={chord(onRing(access), onRing(servlet))} />
+      )}
+      {servlet !== undefined && site && (
+        <path
+          className="flow-path leaving"
+          d={through([onRing(servlet), ...leave(servlet, site.angle), site])}
+        />
+      )}
+    </g>
+  );
+}
+
+/** How a client uses a service, told from the words of its activity. */
+export function wayOf(host: ClientHost): 'overlay' | 'direct' | 'idle' {
+  if (host.reach === 'down' || host.activity === '' || /\bidle\b/i.test(host.activity)) return 'idle';
+  return /\bdirect/i.test(host.activity) ? 'direct' : 'overlay';
+}
+
+function entry(from: Point, access: number, places: Places): Point[] {
+  const seen = angleOf(from);
+  const gap = [...places.gaps].sort((a, b) => Math.abs(turn(seen, a)) - Math.abs(turn(seen, b)))[0] ?? seen;
+  return [from, between(gap, 0.42), ...leave(gap, access), onRing(access)];
+}
+
+function leave(from: number, to: number): Point[] {
+  return Math.abs(turn(from, to)) > 48 ? around(from, to, -0.42, 26) : [];
+}
+
+function directWay(from: Point, site: Point, angle: number): Point[] {
+  return [from, ...around(angleOf(from), angle, 1.04), site];
+}
+
+/** The line from the new site through the stone to what was left at the old one. */
+export function LifelineFlow({ lifeline, places }: { lifeline: Lifeline; places: Places }) {
+  const from = places.sites[lifeline.fromSite];
+  const stone = places.stones[lifeline.stone];
+  const to = places.sites[lifeline.toSite];
+  if (!from || !stone || !to || lifeline.state === 'closed') return null;
+  const route = [from, stone, ...around(stone.angle, to.angle, -0.36), between(to.angle, 0.06), to];
+  const middle = route[Math.floor(route.length / 2)]!;
+  const width = 2.5 + Math.min(4, Math.log10(1 + lifeline.bytesPerSecond / 10_000) * 1.6);
+  const d = through(route);
+  return (
+    <g className="lifeline" data-state={lifeline.state}>
+      <path className="lifeline-line" d={d} strokeWidth={width} />
+      <path className="lifeline-core" d={d} />
+      <g transform={`translate(${middle.x} ${middle.y})`}>
+        <text className="steady flow-label near-only" y={-8} textAnchor="middle">
+          {lifeline.state === 'cut'
+            ? `${text.map.legendItems.lifeline} cut`
+            : `${bytes(lifeline.bytesPerSecond)}/s`}
+        </text>
+      </g>
+    </g>
+  );
+}
+
+/** Floods where they hit: one bundle from every source to the primary link, with what arrives. */
+export function FloodFlows({ places }: { places: Places }) {
+  const floods = useCollection('floods');
+  const attacks = activeAttacks(useCollection('attacks'));
+  const running = Object.values(floods).filter((flood) => flood.state === 'running');
+  const targets = new Map<string, { bots: string[]; rate: number; sources: number | null }>();
+  for (const attack of attacks)
+    targets.set(attack.site, { bots: [], rate: attack.inboundMbit, sources: attack.sources });
+  for (const flood of running) {
+    const known = targets.get(flood.site);
+    targets.set(flood.site, {
+      bots: [...(known?.bots ?? []), ...flood.bots],
+      rate: known && known.rate > 0 ? known.rate : flood.offeredMbit,
+      sources: known?.sources ?? flood.bots.length,
+    });
+  }
+  return (
+    <g className="floods">
+      {[...targets].map(([id, target]) => {
+        const site = places.sites[id];
+        if (!site) return null;
+        const from = target.bots.map((bot) => places.bots[bot]).filter((bot) => bot !== undefined);
+        return (
+          <Bundle key={id} site={site} from={from.length > 0 ? from : [between(-90, 1.2)]} {...target} />
+        );
+      })}
+    </g>
+  );
+}
+
+function Bundle(props: {
+  site: Point & { angle: number };
+  from: Point[];
+  rate: number;
+  sources: number | null;
+}) {
+  const { site, from } = props;
+  const strands = Math.max(3, Math.min(9, Math.round(24 / from.length)));
+  const label = between(site.angle, 1.13);
+  const right = label.x >= 0;
+  return (
+    <g className="flood">
+      {from.map((start, bot) =>
+        Array.from({ length: strands }, (_, strand) => {
+          const key = `${bot}-${strand}`;
+          const a = spread(`${key}a`) - 0.5;
+          const b = spread(`${key}b`) - 0.5;
+          const end = { x: site.x + a * 84, y: site.y + b * 24 };
+          return (
+            <path
+              key={key}
+              d={through([{ x: start.x + a * 12, y: start.y }, ...floodWay(start, site, a, b), end])}
+              strokeWidth={0.8 + spread(key) * 0.9}
+              opacity={0.35 + spread(`${key}o`) * 0.5}
+            />
+          );
+        }),
+      )}
+      <g transform={`translate(${label.x + (right ? 26 : -26)} ${label.y})`}>
+        <text className="steady flood-label" textAnchor={right ? 'start' : 'end'}>
+          {text.map.flood(props.sources, mbit(props.rate))}
+        </text>
+      </g>
+    </g>
+  );
+}
+
+/** Strands bow apart on a short way, and go around outside the sectors on a long one. */
+function floodWay(start: Point, site: Point & { angle: number }, a: number, b: number): Point[] {
+  if (Math.abs(turn(angleOf(start), site.angle)) > 64)
+    return around(angleOf(start), site.angle, 1.07 + b * 0.1, 18);
+  const x = site.x - start.x;
+  const y = site.y - start.y;
+  return [{ x: start.x + x * 0.55 + a * 26 + y * 0.1, y: start.y + y * 0.55 + b * 26 - x * 0.1 }];
+}
+
+/** How far along its way the state of a pod is, by phase. */
+const progress: Record<MovePhaseName, number> = {
+  prepare: 0,
+  freeze: 0,
+  dump: 0,
+  ship: 0.5,
+  verify: 1,
+  restore: 1,
+  commit: 1,
+  announce: 1,
+  firstAnswer: 1,
+};
+
+/** The ways that frozen services travel: dotted ahead, solid behind. */
+export function MoveWays({ places }: { places: Places }) {
+  const moves = useCollection('moves');
+  return movesUnderWay({ moves }).map((move) => {
+    const way = wayOfMove(move, places);
+    if (!way) return null;
+    const first = through([way.from, way.stone]);
+    const second = through([
+      way.stone,
+      ...around(way.stone.angle, way.to.angle, -0.22),
+      between(way.to.angle, 0.04),
+      way.to,
+    ]);
+    return (
+      <g key={move.id} className="move-flow">
+        <path className="move-way" d={first} />
+        <path className="move-way" d={second} />
+        <path className="move-done" d={first} pathLength={1} data-full={way.share >= 0.5} />
+        <path className="move-done" d={second} pathLength={1} data-full={way.share >= 1} />
+      </g>
+    );
+  });
+}
+
+/** Where a frozen service is right now, and in which phase: drawn above everything else. */
+export function MoveTokens({ places }: { places: Places }) {
+  const moves = useCollection('moves');
+  return movesUnderWay({ moves }).map((move) => {
+    const way = wayOfMove(move, places);
+    if (!way) return null;
+    const words =
+      move.state === 'paused' && move.pausedBefore
+        ? text.move.pausedBefore(text.phases.name[move.pausedBefore])
+        : text.phases.name[way.phase];
+    const underWay = way.share > 0 && way.share < 1;
+    const at = underWay ? way.stone : way.share === 0 ? way.from : way.to;
+    const lift = underWay ? -24 : at.y > 0 ? -44 : 50;
+    return (
+      <g key={move.id} className="move-token" style={{ transform: `translate(${at.x}px, ${at.y}px)` }}>
+        <title>{`${move.service}: ${words}`}</title>
+        <g className="steady">
+          {underWay && <path className="move-dot" d="M 0 -10 L 10 0 L 0 10 L -10 0 Z" />}
+          <g transform={`translate(0 ${lift})`}>
+            <rect
+              className="move-tag"
+              x={-words.length * 3.7 - 9}
+              y={-14}
+              width={words.length * 7.4 + 18}
+              height={21}
+              rx={5}
+            />
+            <text className="move-word" textAnchor="middle">
+              {words}
+            </text>
+          </g>
+        </g>
+      </g>
+    );
+  });
+}
+
+function wayOfMove(move: Move, places: Places) {
+  const from = places.sites[move.from];
+  const stone = places.stones[move.stone];
+  const to = places.sites[move.to];
+  if (!from || !stone || !to) return null;
+  const phase = move.phases.at(-1)?.phase ?? 'prepare';
+  return { from, stone, to, phase, share: progress[phase] };
+}

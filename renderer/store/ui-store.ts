@@ -1,0 +1,68 @@
+import { create } from 'zustand';
+import { RemoteError } from '../../core/contract/channel.ts';
+
+export const views = ['map', 'services', 'moves', 'credentials', 'latency', 'drills', 'journal'] as const;
+export type View = (typeof views)[number];
+
+export interface Toast {
+  id: number;
+  tone: 'good' | 'bad';
+  message: string;
+  code: string | null;
+}
+
+/** What stands in front of the view. */
+export type Overlay =
+  | { kind: 'palette' }
+  | { kind: 'shortcuts' }
+  | { kind: 'move'; service: string; to: string | null }
+  | { kind: 'issue' }
+  | { kind: 'revoke'; serial: string };
+
+/** What is pinned on the map. */
+export interface MapSelection {
+  kind: 'site' | 'node' | 'stone' | 'client';
+  id: string;
+}
+
+interface UiStore {
+  view: View;
+  overlay: Overlay | null;
+  toasts: Toast[];
+  selection: MapSelection | null;
+  service: string | null;
+  show(view: View): void;
+  open(overlay: Overlay | null): void;
+  select(selection: MapSelection | null): void;
+  chooseService(service: string): void;
+  dismiss(id: number): void;
+}
+
+const mostToasts = 4;
+let nextToast = 1;
+
+export const useUi = create<UiStore>((set) => ({
+  view: 'map',
+  overlay: null,
+  toasts: [],
+  selection: null,
+  service: null,
+  show: (view) => set({ view, overlay: null }),
+  open: (overlay) => set({ overlay }),
+  select: (selection) => set({ selection }),
+  chooseService: (service) => set({ service }),
+  dismiss: (id) => set((ui) => ({ toasts: ui.toasts.filter((toast) => toast.id !== id) })),
+}));
+
+/** Says something briefly at the window's edge; faults stay until they are dismissed. */
+export function say(tone: Toast['tone'], message: string, code: string | null = null): void {
+  const id = nextToast++;
+  useUi.setState((ui) => ({ toasts: [...ui.toasts, { id, tone, message, code }].slice(-mostToasts) }));
+  if (tone === 'good') setTimeout(() => useUi.getState().dismiss(id), 5_000);
+}
+
+/** Shows a fault as its sentence and its code, never as a stack. */
+export function sayError(error: unknown): void {
+  if (error instanceof RemoteError) say('bad', error.message, error.code);
+  else say('bad', error instanceof Error ? error.message : String(error), 'WINDOW');
+}

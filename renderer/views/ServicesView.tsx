@@ -1,0 +1,141 @@
+import { type MovePolicy, movePolicySchema, type Service } from '../../core/contract/domain.ts';
+import { place } from '../format.ts';
+import { latestMove, servicesByName } from '../model/reading.ts';
+import { LatencyChart } from '../parts/LatencyChart.tsx';
+import { Nothing } from '../parts/Nothing.tsx';
+import { StateWord } from '../parts/StateWord.tsx';
+import { Waterfall } from '../parts/Waterfall.tsx';
+import { run } from '../store/commands.ts';
+import { useCollection, useConsole, useMayAct } from '../store/console-store.ts';
+import { useUi } from '../store/ui-store.ts';
+import { text } from '../text.ts';
+import { Room } from './Room.tsx';
+
+/** Every service: where it lives, who decides, and the move by hand. */
+export function ServicesView() {
+  const services = servicesByName(useCollection('services'));
+  return (
+    <Room title={text.service.title}>
+      {services.length === 0 ? (
+        <Nothing icon="services" title={text.service.empty} hint={text.service.emptyHint} />
+      ) : (
+        <div className="cards single">
+          {services.map((service) => (
+            <ServiceCard key={service.id} service={service} />
+          ))}
+        </div>
+      )}
+    </Room>
+  );
+}
+
+const tones = { starting: 'muted', running: 'good', moving: 'decision', down: 'attack' } as const;
+
+function ServiceCard({ service }: { service: Service }) {
+  const mayAct = useMayAct();
+  const open = useUi((ui) => ui.open);
+  const show = useUi((ui) => ui.show);
+  const attacked = useConsole((store) => store.state.sites[service.site]?.attacked ?? false);
+  const move = useConsole((store) => latestMove(store.state, service.id));
+  const away = service.site !== service.homeSite;
+  const path = [service.accessPoint, service.servlet, place(service.site)].filter((step) => step !== null);
+  return (
+    <article className="card service-card" aria-labelledby={`service-${service.id}`} data-attacked={attacked}>
+      <header>
+        <h2 id={`service-${service.id}`}>{service.id}</h2>
+        <StateWord tone={tones[service.state]}>{text.service.state[service.state]}</StateWord>
+        {attacked && <StateWord tone="attack">{text.map.attacked}</StateWord>}
+      </header>
+      <div className="service-column">
+        <div className="service-figures">
+          <p>
+            <strong>{place(service.site)}</strong>
+            <span>{away ? text.answer.awayFrom(service.homeSite) : text.service.atHome}</span>
+          </p>
+          <p>
+            <strong>{service.sessions}</strong>
+            <span>{text.answer.sessionsOpen}</span>
+          </p>
+          <p>
+            <strong>{service.epoch}</strong>
+            <span>{text.service.epoch.toLowerCase()}</span>
+          </p>
+        </div>
+        <dl className="facts">
+          <dt>{text.service.path}</dt>
+          <dd>{service.accessPoint && service.servlet ? path.join(' → ') : text.service.noPath}</dd>
+          <dt>{text.service.behind}</dt>
+          <dd>{service.staysBehind.join(', ') || text.proposal.nothingBehind}</dd>
+        </dl>
+        <PolicyChoice service={service} />
+        <div className="actions">
+          <button
+            type="button"
+            className="button primary"
+            disabled={!mayAct || service.state !== 'running'}
+            onClick={() => open({ kind: 'move', service: service.id, to: null })}
+          >
+            {text.move.now}
+          </button>
+          {away && (
+            <button
+              type="button"
+              className="button"
+              disabled={!mayAct || service.state !== 'running'}
+              onClick={() => open({ kind: 'move', service: service.id, to: service.homeSite })}
+            >
+              {text.move.back}
+            </button>
+          )}
+        </div>
+      </div>
+      <div className="service-column">
+        <section>
+          <h3>
+            {text.service.latestMove}{' '}
+            {move && (
+              <button type="button" className="link muted" onClick={() => show('moves')}>
+                {`${place(move.from)} → ${place(move.to)}, ${text.move.state[move.state]}`}
+              </button>
+            )}
+          </h3>
+          {move ? <Waterfall move={move} /> : <p className="muted">{text.phases.none}</p>}
+        </section>
+        <section>
+          <h3>
+            {text.latency.title} <span className="muted">{text.latency.last}</span>
+          </h3>
+          <LatencyChart service={service.id} mini />
+        </section>
+      </div>
+    </article>
+  );
+}
+
+function PolicyChoice({ service }: { service: Service }) {
+  const mayAct = useMayAct();
+  const set = (policy: MovePolicy) =>
+    void run('service.policy', { service: service.id, policy }, (o) =>
+      text.service.policySet(o.service, text.service.policies[o.policy]),
+    );
+  return (
+    <fieldset className="choice">
+      <legend>{text.service.policy}</legend>
+      <div className="segments">
+        {movePolicySchema.options.map((policy) => (
+          <label key={policy}>
+            <input
+              type="radio"
+              name={`policy-${service.id}`}
+              checked={service.policy === policy}
+              disabled={!mayAct}
+              onChange={() => set(policy)}
+            />
+            <span>{text.service.policies[policy]}</span>
+          </label>
+        ))}
+      </div>
+      <p className="muted">{text.service.policyHint[service.policy]}</p>
+    </fieldset>
+  );
+}
