@@ -28,7 +28,11 @@ export class LifelineMount {
   readonly #tell: (service: string, state: LifelineState) => void;
   readonly #mounts = new Map<string, Mounted>();
 
-  constructor(options: { stateDirectory: string; runDirectory: string; tell: (service: string, state: LifelineState) => void }) {
+  constructor(options: {
+    stateDirectory: string;
+    runDirectory: string;
+    tell: (service: string, state: LifelineState) => void;
+  }) {
     this.#runDirectory = options.runDirectory;
     this.#storageDirectory = join(options.stateDirectory, 'storage');
     this.#tell = options.tell;

@@ -315,7 +315,7 @@ export class MoveRunner {
 
   /** Consecutive steps that go in one command, so that a frozen service waits for no round trip in between. */
   #groups<P extends MovePhaseName>(steps: readonly P[]): P[][] {
-    const at = steps.findIndex((step) => step === this.#pauseAt);
+    const at = steps.indexOf(this.#pauseAt as P);
     return at > 0 ? [steps.slice(0, at), steps.slice(at)] : [[...steps]];
   }
 
