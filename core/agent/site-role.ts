@@ -176,6 +176,7 @@ export async function startSiteRole(
     if (pod?.phase === 'running' && !source.isLeaving(service.hostname)) announcer.keep(delegation);
   }
   overlayLinks.warm();
+  let tidying: Promise<void> = Promise.resolve();
   const signals = new SiteSignals(configuration, context);
   signals.start();
 
@@ -248,12 +249,14 @@ export async function startSiteRole(
       },
       'source.kill': async ({ move }) => {
         const service = source.list().find((known) => known.move === move)?.service;
-        if (service && living[service]) {
-          await forget(service);
-          await runtime.unpublish(podIdentifier(service));
-        }
+        if (service && living[service]) await forget(service);
         await source.kill(move);
-        if (service) await target.left(service);
+        tidying = tidying
+          .then(async () => {
+            await source.tidy(move);
+            if (service) await target.left(service);
+          })
+          .catch((thrown) => context.log(`tidying after ${move}: ${toMoveError(thrown).message}`));
         return {};
       },
       'source.rollback': async ({ move }) => {
@@ -269,6 +272,7 @@ export async function startSiteRole(
         return {};
       },
       'target.prepare': async (order) => {
+        await tidying;
         await target.prepare(order);
         return {};
       },
@@ -289,6 +293,7 @@ export async function startSiteRole(
     recheck: () => server.recheck().length,
     async stop() {
       signals.stop();
+      await tidying;
       announcer.stop();
       source.stop();
       storage.stop();

@@ -24,6 +24,8 @@ const probePath = '/icons/blank.gif';
 const seatLifetimeMs = 7 * 24 * 3600 * 1000;
 const seatLimitMs = 5_000;
 const startDeadlineMs = 60_000;
+const refusalSilenceMs = 10_000;
+const refusalsRemembered = 1_000;
 
 type Shared = Omit<ControlContext, 'manifest' | 'fleet' | 'agent' | 'services'>;
 
@@ -43,6 +45,7 @@ export class AttachedFleet {
   readonly #keys: ServiceKeys;
   readonly #seats: Seat[] = [];
   readonly #failedAgents = new Set<string>();
+  readonly #refusals = new Map<string, number>();
 
   constructor(shared: Shared, manifest: LabManifest) {
     const fleet = new Fleet(inventoryOf(manifest, hostKeyFingerprint(manifest.sshHostKey)));
@@ -392,11 +395,21 @@ export class AttachedFleet {
       });
   }
 
+  /** Somebody who tries again and again is journalled once in a while, not each time. */
+  #isNews(refusal: string): boolean {
+    const now = this.context.clock.monotonic();
+    if (now - (this.#refusals.get(refusal) ?? Number.NEGATIVE_INFINITY) < refusalSilenceMs) return false;
+    if (this.#refusals.size >= refusalsRemembered) this.#refusals.clear();
+    this.#refusals.set(refusal, now);
+    return true;
+  }
+
   #onEvent(host: string, event: AgentEvent): void {
     const { recorder } = this.context;
     if (event.type === 'links') this.observer.links(host, event.links);
     else if (event.type === 'attack') this.response.report(host, event);
-    else if (event.type === 'refused')
+    else if (event.type === 'refused') {
+      if (!this.#isNews(`${host} ${event.code} ${event.who}`)) return;
       recorder.record({
         kind: 'observation',
         type: 'access.refused',
@@ -406,7 +419,7 @@ export class AttachedFleet {
         actor: `agent:${host}`,
         data: { code: event.code, who: event.who },
       });
-    else if (event.type === 'lifeline' && event.side === 'storage' && event.state !== 'opening')
+    } else if (event.type === 'lifeline' && event.side === 'storage' && event.state !== 'opening')
       recorder.record({
         kind: 'observation',
         type: `lifeline.${event.state}`,

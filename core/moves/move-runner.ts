@@ -237,7 +237,7 @@ export class MoveRunner {
         15_000,
       );
       const frozen = this.#move.phases.find((phase) => phase.phase === 'freeze');
-      this.#end('firstAnswer', answered ?? this.#ports.now());
+      this.#answered(answered ?? this.#ports.now());
       this.#set({
         state: 'done',
         error: null,
@@ -360,6 +360,16 @@ export class MoveRunner {
   #end(phase: MovePhaseName, at = this.#ports.now()): void {
     this.#set({
       phases: this.#move.phases.map((known) => (known.phase === phase ? { ...known, endedAt: at } : known)),
+    });
+  }
+
+  /** People may be answered before the target's word about its announcement is back here. */
+  #answered(at: number): void {
+    const begun = this.#move.phases.find((phase) => phase.phase === 'firstAnswer')?.startedAt ?? at;
+    this.#set({
+      phases: this.#move.phases.map((known) =>
+        known.phase === 'firstAnswer' ? { ...known, startedAt: Math.min(begun, at), endedAt: at } : known,
+      ),
     });
   }
 

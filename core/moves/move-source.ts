@@ -155,7 +155,13 @@ export class MoveSource {
     const id = podIdentifier(source.service);
     await this.#runtime.kill(id);
     await this.#set(move, { ...source, state: 'killed' });
-    await this.#runtime.discard(id);
+  }
+
+  /** Removes what a killed pod left behind; people wait for its kill, not for this. */
+  async tidy(move: string): Promise<void> {
+    const source = this.#source(move);
+    if (source.state !== 'killed') return;
+    await this.#runtime.discard(podIdentifier(source.service));
     await this.#clear(move);
   }
 

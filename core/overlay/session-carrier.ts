@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../runtime/clock.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
+import type { Random } from '../runtime/random.ts';
 import type { LocationRecord } from './location-record.ts';
 import type { ServiceWatch } from './service-watch.ts';
 import type { ResumableSession } from './session/resumable-session.ts';
@@ -17,6 +18,7 @@ export interface CarrierParts {
   watch: ServiceWatch;
   openPath(record: LocationRecord, signal: AbortSignal): Promise<OpenedPath>;
   clock: Clock;
+  random: Random;
   onAttached(record: LocationRecord, path: OpenedPath): void;
   onParked(trouble: MoveError): void;
   /** Milliseconds a gateway has to answer on a new path. */
@@ -28,7 +30,12 @@ const final = new Set(['SESSION_LOST', 'SERVICE_REFUSED', 'TOO_MANY_SESSIONS', '
 /** Ends of a session that never began; one that was open waits for the service to come back. */
 const finalBeforeOpen = new Set(['SERVICE_NOT_FOUND', 'SCOPE_DENIED', 'ROLE_DENIED', 'NO_SERVLET']);
 
+/** What a site says when the service is on its way: the push of its new record ends the wait, not asking again. */
+const onItsWay = new Set(['SERVICE_MOVING', 'SERVICE_PAUSED', 'SERVICE_NOT_HERE', 'EPOCH_STALE']);
+
 const firstPauseMs = 25;
+/** Without a push, sessions ask again after one to two of these: hundreds must not ask at once. */
+const awayPauseMs = 1000;
 const longestPauseMs = 400;
 const stallCheckMs = 1000;
 const stallMs = 2000;
@@ -86,6 +93,10 @@ export class SessionCarrier {
       // A record newer than the one just tried is tried at once.
       if ((this.#parts.watch.known(this.#parts.service)?.epoch ?? 0) > Math.max(this.#epoch, epochBefore))
         continue;
+      if (failedAttempts > 0 && onItsWay.has(session.trouble?.code ?? '')) {
+        await this.#pause(awayPauseMs + this.#parts.random.below(awayPauseMs));
+        continue;
+      }
       await this.#pause(pauseMs);
       pauseMs = pauseMs === 0 ? firstPauseMs : Math.min(pauseMs * 2, longestPauseMs);
     }

@@ -41,10 +41,9 @@ export interface NoticeMethod {
   handle(params: unknown, from: { identity: OverlayIdentity; link: Link }): void;
 }
 
-/** A path that is not there yet, or any more, is daily life; a servlet only passes on what the site said. */
-function isDenial(error: MoveError, where: string): boolean {
-  if (where === 'servlet') return error.code === 'ROLE_DENIED' || error.code === 'HEADER_INVALID';
-  return error.code !== 'SERVICE_MOVING' && error.code !== 'SERVICE_PAUSED';
+/** Somebody who may not is worth a journal entry; a path that is not there yet, or any more, is daily life. */
+function isDenial(error: MoveError): boolean {
+  return /_DENIED$|^CERTIFICATE_|^HEADER_INVALID$/.test(error.code);
 }
 
 type Route = (incoming: IncomingStream, link: Link, identity: OverlayIdentity) => void;
@@ -77,7 +76,7 @@ export class StreamRouter {
         if (settled) return;
         settled = true;
         const service = Object(incoming.header) as { service?: unknown };
-        if (isDenial(error, kind.where))
+        if (isDenial(error))
           this.#events({
             type: 'refused',
             where: kind.where,
