@@ -11,7 +11,8 @@ export function Palette() {
   const mayAct = useMayAct();
   const all = useMemo(() => paletteCommands(useConsole.getState().state, mayAct), [mayAct]);
   const [typed, setTyped] = useState('');
-  const [at, setAt] = useState(0);
+  // Nothing is chosen until a key or the pointer chooses, so that a stray Enter decides nothing.
+  const [at, setAt] = useState(-1);
   const list = useRef<HTMLDivElement>(null);
   const shown = matching(all, typed);
   const current = shown[Math.min(at, shown.length - 1)];
@@ -23,7 +24,8 @@ export function Palette() {
     command.run();
   };
   const step = (by: number) => {
-    const next = (Math.min(at, shown.length - 1) + by + shown.length) % Math.max(1, shown.length);
+    const from = at < 0 && by < 0 ? 0 : Math.min(at, shown.length - 1);
+    const next = (from + by + shown.length) % Math.max(1, shown.length);
     setAt(next);
     list.current?.children[next]?.scrollIntoView({ block: 'nearest' });
   };
@@ -43,7 +45,7 @@ export function Palette() {
         spellCheck={false}
         onChange={(event) => {
           setTyped(event.target.value);
-          setAt(0);
+          setAt(event.target.value.trim() === '' ? -1 : 0);
         }}
         onKeyDown={(event) => {
           if (event.key === 'ArrowDown') step(1);

@@ -1,6 +1,6 @@
 import icon from '../../assets/icons/move-console.svg';
 import { clock } from '../format.ts';
-import { activeAttacks, consoleInfo } from '../model/reading.ts';
+import { activeAttacks, consoleInfo, isBusy } from '../model/reading.ts';
 import { Icon } from '../parts/Icon.tsx';
 import { useNow } from '../parts/use-now.ts';
 import { release, stopEverything } from '../store/commands.ts';
@@ -14,6 +14,7 @@ export function TopBar() {
   const info = useConsoleState(consoleInfo);
   const open = useUi((ui) => ui.open);
   const mayAct = useMayAct();
+  const busy = useConsoleState(isBusy);
   return (
     <header className="top">
       <div className="brand">
@@ -45,6 +46,7 @@ export function TopBar() {
           <button
             type="button"
             className="button stop"
+            data-needed={busy}
             title={text.stop.title}
             disabled={!mayAct}
             onClick={() => void stopEverything()}
@@ -62,7 +64,8 @@ function AttackBanner() {
   const attacks = activeAttacks(useCollection('attacks'));
   const show = useUi((ui) => ui.show);
   const first = attacks[0];
-  const now = useNow(250, first !== undefined);
+  const connected = useConsole((store) => store.client !== null);
+  const now = useNow(250, first !== undefined && connected);
   return (
     <div className="attack-slot" role="alert">
       {first && (

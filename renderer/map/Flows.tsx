@@ -37,7 +37,7 @@ export function ServicePath(props: { service: Service; places: Places; angles: A
           return (
             <path key={host.id} className="flow-direct" d={through(directWay(from, home, home.angle))} />
           );
-        if (way === 'overlay' && access !== undefined)
+        if (way === 'overlay' && props.focused && access !== undefined)
           return <path key={host.id} className="flow-path" d={through(entry(from, access, places))} />;
         return null;
       })}

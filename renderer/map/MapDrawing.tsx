@@ -1,7 +1,7 @@
 import { useMemo, useRef } from 'react';
 import type { ClientHost, Service, Stone } from '../../core/contract/domain.ts';
 import { latency, place } from '../format.ts';
-import { mapBounds, sectorPath } from '../model/geometry.ts';
+import { mapBounds, type Point, sectorPath } from '../model/geometry.ts';
 import { type Places, placeAll, placeNodes } from '../model/places.ts';
 import { serviceInFocus } from '../model/reading.ts';
 import { useCollection, useConsole } from '../store/console-store.ts';
@@ -157,18 +157,12 @@ function HostSpot({ host, places, service }: { host: ClientHost; places: Places;
     );
   }
   const at = places.clients[host.id];
-  return at ? <ClientSpot host={host} at={at} service={service} /> : null;
+  const many = Object.keys(places.clients).length > 5;
+  return at ? <ClientSpot host={host} at={at} service={service} many={many} /> : null;
 }
 
-function ClientSpot({
-  host,
-  at,
-  service,
-}: {
-  host: ClientHost;
-  at: { x: number; y: number };
-  service: string | null;
-}) {
+function ClientSpot(props: { host: ClientHost; at: Point; service: string | null; many: boolean }) {
+  const { host, at, service, many } = props;
   const telemetry = useTelemetry();
   const way = wayOf(host);
   const last = service !== null && way !== 'idle' ? telemetry.latency(service, way).at(-1) : undefined;
@@ -188,9 +182,14 @@ function ClientSpot({
       at={at}
       className="client"
       label={`${text.map.inspect.kind.client} ${host.id}, ${line}`}
-      data={{ 'data-way': way }}
+      data={{ 'data-way': way, 'data-many': many }}
     >
       <circle className="client-dot" r={7} />
+      {many && (
+        <text className="client-short" y={22} textAnchor="middle">
+          {host.id}
+        </text>
+      )}
       <g className="client-card">
         <rect className="client-box" x={-62} y={-21} width={124} height={42} rx={8} />
         <text className="client-name" y={-3} textAnchor="middle">

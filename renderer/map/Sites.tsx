@@ -41,7 +41,7 @@ export function SiteSpot({ site, spot }: { site: Site; spot: Places['sites'][str
       kind="site"
       id={site.id}
       at={spot}
-      className={`site ${spot.size}`}
+      className="site"
       label={words.filter(Boolean).join(', ')}
       data={{ 'data-role': role, 'data-attacked': site.attacked }}
     >

@@ -12,6 +12,10 @@ export interface Places {
 }
 
 const gapDegrees = 7;
+const widest = outerEdge.rx - 3;
+
+/** Keeps a label within the fitted map. */
+const inside = (at: Point): Point => ({ x: Math.max(-widest, Math.min(widest, at.x)), y: at.y });
 
 /** Orders names as people do: node-2 before node-10. */
 export const byName = (a: string, b: string): number => a.localeCompare(b, 'en', { numeric: true });
@@ -27,13 +31,14 @@ export function placeAll(state: Pick<ConsoleState, 'isps' | 'sites' | 'stones' |
     const middle = -90 - share / 2 + index * share;
     const span = share - gap;
     places.gaps.push(middle - share / 2);
+    const crowded = Object.values(state.sites).filter((site) => site.isp === isp.id).length * 50 > span + 20;
     places.sectors.push({
       id: isp.id,
       name: isp.name,
       from: middle - span / 2,
       to: middle + span / 2,
       middle,
-      label: between(middle, 0.9),
+      label: crowded ? inside(between(middle, 1.09)) : between(middle, 0.9),
     });
     const sites = Object.values(state.sites)
       .filter((site) => site.isp === isp.id)

@@ -96,3 +96,13 @@ export function consoleInfo(state: ConsoleState): ConsoleInfo | null {
 export function loadOf(mbit: number, capacityMbit: number): number {
   return capacityMbit > 0 ? mbit / capacityMbit : 0;
 }
+
+/** Whether anything runs that the emergency stop would stop, or an attack goes on. */
+export function isBusy(state: ConsoleState): boolean {
+  return (
+    activeAttacks(state.attacks).length > 0 ||
+    movesUnderWay(state).length > 0 ||
+    Object.values(state.floods).some((flood) => flood.state === 'running') ||
+    Object.values(state.drills).some((drill) => drill.endedAt === null)
+  );
+}

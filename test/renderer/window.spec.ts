@@ -47,6 +47,18 @@ test('everything works from the keyboard', async ({ page, openScene }) => {
   expect(double.calls.map((call) => call.method)).toEqual(['proposal.approve', 'emergency.stop']);
 });
 
+test('a stray Enter in the palette decides nothing', async ({ page, openScene }) => {
+  const { double } = await openScene('attack');
+  await page.keyboard.press('Control+k');
+  await expect(page.getByRole('option', { name: /^Approve/ })).toBeVisible();
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('dialog', { name: 'Commands' })).toBeVisible();
+  expect(double.calls).toEqual([]);
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('Enter');
+  await expect(page.getByText('Approved. shop.example moves to A2.')).toBeVisible();
+});
+
 test('digits typed into a field do not switch rooms', async ({ page, openScene }) => {
   await openScene('rest');
   await goTo(page, 'Journal');
