@@ -369,11 +369,14 @@ describe.skipIf(obstacle)(`gateway: the session protocol${obstacle ? ` (skipped:
 
   it('gives the service no descriptor of its own', async () => {
     const other = await runGateway(gatewayPath, directory, ['sleep', '30']);
-    const pid = readFileSync(`/proc/${other.child.pid}/task/${other.child.pid}/children`, 'latin1').trim();
-    const deadline = performance.now() + 2000;
-    while (readFileSync(`/proc/${pid}/comm`, 'latin1') !== 'sleep\n' && performance.now() < deadline) {
+    const service = () =>
+      readFileSync(`/proc/${other.child.pid}/task/${other.child.pid}/children`, 'latin1').trim();
+    const deadline = performance.now() + 5000;
+    while (service() === '' || readFileSync(`/proc/${service()}/comm`, 'latin1') !== 'sleep\n') {
+      if (performance.now() > deadline) throw new Error('the service did not start');
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
+    const pid = service();
     expect(readdirSync(`/proc/${pid}/fd`).sort()).toEqual(['0', '1', '2']);
     other.stop();
   });
