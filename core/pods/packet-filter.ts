@@ -1,6 +1,7 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import type { Socket } from 'node:net';
 import { MoveError } from '../runtime/errors.ts';
+import { type Random, secureRandom } from '../runtime/random.ts';
 
 const answerLimitMs = 3000;
 const answerLimitBytes = 65536;
@@ -10,9 +11,11 @@ const answerLimitBytes = 65536;
  * program for each change costs 6 to 30 ms on the hot path of a move; a held one answers in under 1.
  *
  * Rules: processes of the pod may always talk to each other. From outside, new connections may come
- * only to the service's ports; outwards go only answers to them. So a service never calls out by
- * itself, and packets of old direct connections that a restored pod still believes in never leave the
- * new site, which they would give away. The chain `gate` is empty or drops everything: the fence.
+ * only to the service's ports; outwards go only packets of connections that came in here. So a service
+ * never calls out by itself, and packets of old direct connections that a restored pod still believes
+ * in never leave the new site, which they would give away. "Came in here" is a connection mark drawn
+ * afresh for every namespace: the state `established` will not do, because criu carries the kernel's
+ * table of tracked connections along. The chain `gate` is empty or drops everything: the fence.
  */
 export class PacketFilter {
   readonly namespace: string;
@@ -22,21 +25,25 @@ export class PacketFilter {
   #wake: () => void = () => undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
-  constructor(namespace: string) {
+  readonly #random: Random;
+
+  constructor(namespace: string, random: Random = secureRandom) {
     this.namespace = namespace;
+    this.#random = random;
   }
 
   /** Puts the rules in place, fenced, replacing any earlier ones in one transaction. */
   async install(ports: readonly number[]): Promise<void> {
-    const open =
-      ports.length > 0 ? `tcp dport { ${ports.join(', ')} } tcp flags & (syn|ack) == syn accept; ` : '';
+    const mark = `0x${(this.#random.below(0xfffffffe) + 1).toString(16)}`;
+    const opening = `tcp dport { ${ports.join(', ')} } tcp flags & (syn|ack) == syn ct state new`;
+    const open = ports.length > 0 ? `${opening} ct mark set ${mark} accept; ` : '';
     await this.#run(
       `table inet move_pod { }; delete table inet move_pod; table inet move_pod { ` +
         'chain gate { drop; }; ' +
         'chain incoming { type filter hook input priority 0; policy drop; ' +
-        `iif "lo" accept; jump gate; ct state established,related accept; ${open}}; ` +
+        `iif "lo" accept; jump gate; ct mark ${mark} accept; ${open}}; ` +
         'chain outgoing { type filter hook output priority 0; policy drop; ' +
-        'oif "lo" accept; jump gate; ct state established,related accept; }; }',
+        `oif "lo" accept; jump gate; ct mark ${mark} accept; }; }`,
     );
   }
 

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { controlGateway, probeThroughGateway, sessionHeader } from '../../../core/pods/gateway-client.ts';
 import { seededRandom } from '../../../core/runtime/random.ts';
@@ -358,22 +359,26 @@ describe.skipIf(obstacle)(`gateway: the session protocol${obstacle ? ` (skipped:
   it('ends with the service, with its status, and passes SIGTERM on', async () => {
     const failing = await runGateway(gatewayPath, directory, ['sh', '-c', 'sleep 0.3; exit 7']);
     expect((await once(failing.child, 'exit'))[0]).toBe(7);
-    const polite = await runGateway(gatewayPath, directory, [
-      'sh',
-      '-c',
-      'trap "exit 3" TERM; while :; do sleep 0.05; done',
-    ]);
+    const ready = join(directory, 'trap-is-set');
+    const script = `trap "exit 3" TERM; : > ${ready}; while :; do sleep 0.05; done`;
+    const polite = await runGateway(gatewayPath, directory, ['sh', '-c', script]);
+    const deadline = performance.now() + 5000;
+    while (!existsSync(ready) && performance.now() < deadline)
+      await new Promise((wake) => setTimeout(wake, 5));
     polite.child.kill('SIGTERM');
     expect((await once(polite.child, 'exit'))[0]).toBe(3);
   });
 
   it('gives the service no descriptor of its own', async () => {
     const other = await runGateway(gatewayPath, directory, ['sleep', '30']);
-    const pid = readFileSync(`/proc/${other.child.pid}/task/${other.child.pid}/children`, 'latin1').trim();
-    const deadline = performance.now() + 2000;
-    while (readFileSync(`/proc/${pid}/comm`, 'latin1') !== 'sleep\n' && performance.now() < deadline) {
+    const service = () =>
+      readFileSync(`/proc/${other.child.pid}/task/${other.child.pid}/children`, 'latin1').trim();
+    const deadline = performance.now() + 5000;
+    while (service() === '' || readFileSync(`/proc/${service()}/comm`, 'latin1') !== 'sleep\n') {
+      if (performance.now() > deadline) throw new Error('the service did not start');
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
+    const pid = service();
     expect(readdirSync(`/proc/${pid}/fd`).sort()).toEqual(['0', '1', '2']);
     other.stop();
   });
