@@ -7,7 +7,7 @@ import { jsonLinesPort } from '../runtime/message-ports/json-lines-port.ts';
 
 const agentSocket = '/run/move/agent.sock';
 const agentStart =
-  'mkdir -p /run/move /var/lib/move && setsid -f /opt/move/bin/node --enable-source-maps /opt/move/dist/agent.mjs serve ' +
+  'mkdir -p /run/move /var/lib/move && setsid -f /opt/move/bin/node /opt/move/dist/agent.mjs serve ' +
   '</dev/null >>/var/lib/move/agent.log 2>&1';
 const startDeadlineMs = 15_000;
 const retryFromMs = 200;

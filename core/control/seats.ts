@@ -26,7 +26,7 @@ export interface SeatOptions {
   log: (line: string) => void;
 }
 
-const program = '/opt/move/bin/node --enable-source-maps /opt/move/dist/agent.mjs seat';
+const program = '/opt/move/bin/node /opt/move/dist/agent.mjs seat';
 const samplesKept = 60_000;
 const retryMs = 1_000;
 

@@ -9,6 +9,12 @@ import { cutLinks, resetHostNetwork } from './network.ts';
 import type { HostPlan, LabPlan } from './plan.ts';
 import { stoneSocket } from './ssh-files.ts';
 
+/**
+ * All hosts share this machine's processors, which real ones do not: those that stand for attackers must
+ * not take from the others what no flood could.
+ */
+const niceness = { site: -10, stone: -10, admin: -10, overlay: -5, client: 0, bot: 10 } as const;
+
 /** One host of the lab: its processes, and the power switch that ends and starts them. */
 export class HostProcess {
   readonly plan: HostPlan;
@@ -47,7 +53,7 @@ export class HostProcess {
     const log = openSync(path.join(labRun, 'hosts', name, 'log'), 'a');
     const enter = [
       `echo $$ > ${this.cgroup}/cgroup.procs`,
-      `exec nsenter --net=/run/netns/${name} unshare --mount --pid --uts --ipc --fork --kill-child --propagation slave sh ${labRun}/enter ${name}`,
+      `exec nice -n ${niceness[this.plan.role]} nsenter --net=/run/netns/${name} unshare --mount --pid --uts --ipc --fork --kill-child --propagation slave sh ${labRun}/enter ${name}`,
     ];
     const child = spawn('sh', ['-c', enter.join('\n')], { stdio: ['ignore', log, log] });
     closeSync(log);

@@ -7,7 +7,7 @@ import { mustRun } from './run.mjs';
 const images = path.join(cacheDirectory, 'images');
 
 /** What the pods' base images hold besides Debian's essential packages. */
-const contents = { apache: ['apache2', 'mount'] };
+const contents = { apache: ['apache2'] };
 
 /** Beside each image: what it was built from, so that a change of the list above builds it anew. */
 const recipeFile = (/** @type {string} */ name) => path.join(images, `.${name}.recipe`);
