@@ -15,6 +15,8 @@ import { MoveError } from '../runtime/errors.ts';
 
 const trailerBytes = 40;
 const compressionLevel = 3;
+/** Every block costs a turn of the thread pool, so they are large. */
+const blockBytes = 1 << 20;
 /** 8 MiB: the images of one small service fit whole. */
 const windowLog = 23;
 
@@ -29,12 +31,33 @@ export interface ReceivedState {
   intact: boolean;
 }
 
+/** Gathers small pieces into blocks. */
+class Gatherer extends Transform {
+  #pieces: Buffer[] = [];
+  #size = 0;
+  override _transform(chunk: Buffer, _encoding: string, done: TransformCallback): void {
+    this.#pieces.push(chunk);
+    this.#size += chunk.length;
+    if (this.#size >= blockBytes) this.#flush();
+    done();
+  }
+  override _flush(done: TransformCallback): void {
+    if (this.#size > 0) this.#flush();
+    done();
+  }
+  #flush(): void {
+    this.push(Buffer.concat(this.#pieces));
+    this.#pieces = [];
+    this.#size = 0;
+  }
+}
+
 /** Counts and hashes what passes. */
 class Meter extends Transform {
   bytes = 0;
   readonly hash: Hash | null;
   constructor(hashed: boolean) {
-    super({ highWaterMark: 1 << 18 });
+    super({ highWaterMark: 2 * blockBytes });
     this.hash = hashed ? createHash('sha256') : null;
   }
   override _transform(chunk: Buffer, _encoding: string, done: TransformCallback): void {
@@ -67,7 +90,6 @@ export async function sendState(
   const args = [
     '--create',
     '--file=-',
-    '--sparse',
     '--xattrs',
     '--xattrs-include=*',
     '--numeric-owner',
@@ -79,17 +101,20 @@ export async function sendState(
   const raw = new Meter(true);
   const wire = new Meter(false);
   const compress = createZstdCompress({
+    chunkSize: blockBytes,
     params: {
       [constants.ZSTD_c_compressionLevel]: compressionLevel,
       [constants.ZSTD_c_windowLog]: windowLog,
-      [constants.ZSTD_c_enableLongDistanceMatching]: 1,
     },
   });
   const confirmed = readConfirmation(stream);
   // Awaited last; a fault before that is told by the pipeline.
   confirmed.catch(() => undefined);
   await Promise.all([
-    pipeline(tar.stdout, raw, compress, wire, stream, { end: false, ...(signal ? { signal } : {}) }),
+    pipeline(tar.stdout, new Gatherer({ highWaterMark: blockBytes }), raw, compress, wire, stream, {
+      end: false,
+      ...(signal ? { signal } : {}),
+    }),
     failed,
   ]);
   const trailer = Buffer.alloc(trailerBytes);
@@ -136,7 +161,10 @@ export async function receiveState(stream: Duplex, into: string, limitBytes: num
         ),
       );
   });
-  const decompress = createZstdDecompress({ params: { [constants.ZSTD_d_windowLogMax]: windowLog + 1 } });
+  const decompress = createZstdDecompress({
+    chunkSize: blockBytes,
+    params: { [constants.ZSTD_d_windowLogMax]: windowLog + 1 },
+  });
   try {
     await Promise.all([pipeline(stream, keeper, decompress, raw, tar.stdin), finished]);
   } catch (thrown) {
