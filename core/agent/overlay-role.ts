@@ -177,6 +177,10 @@ export async function startOverlayRole(
           })),
         };
       },
+      'overlay.prepare': ({ sites }) => {
+        node.prepare(sites.map(({ name, address, port }) => ({ name, address: `${address}:${port}` })));
+        return {};
+      },
       'overlay.fetch': async ({ service }) => ({ record: await locator.locate(service) }),
     },
     recheck: () => node.recheck(),

@@ -201,6 +201,11 @@ export const agentContract = {
     z.object({ service: z.string() }),
     z.object({ record: z.unknown() }),
   ),
+  'overlay.prepare': method(
+    'Dials sites ahead of need, so that the first session after a move pays no handshake.',
+    z.object({ sites: z.array(endpointSchema).max(16) }),
+    nothing,
+  ),
   'site.status': method('Pods, moves and lifelines of this site.', nothing, siteStatusSchema),
   'site.start': method(
     'Starts a service here from its image and announces it.',

@@ -3,7 +3,7 @@ import type { Move, MovePhaseName, Service } from '../contract/domain.ts';
 import { MoveRunner } from '../moves/move-runner.ts';
 import { predictOutage } from '../moves/prediction.ts';
 import { chooseTarget } from '../moves/target-choice.ts';
-import { MoveError } from '../runtime/errors.ts';
+import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { type ControlContext, requireNotHalted, serviceOf, siteOf } from './control-context.ts';
 import { endpointOf } from './host-plan.ts';
 import type { Seat } from './seats.ts';
@@ -217,6 +217,19 @@ export class Moves {
         const host = this.#context.manifest.hosts[site];
         if (!host) throw new MoveError('SITE_UNKNOWN', `There is no hosting site ${site}.`);
         return endpointOf(host);
+      },
+      warm: (target) => {
+        for (const node of Object.values(store.state.nodes)) {
+          if (node.reach !== 'up') continue;
+          this.#context
+            .agent(node.id)
+            .then((agent) => agent.call('overlay.prepare', { sites: [target] }, { deadlineMs: 5_000 }))
+            .catch((thrown) =>
+              this.#context.log(
+                `${node.id} did not dial ${target.name} ahead: ${toMoveError(thrown).message}`,
+              ),
+            );
+        }
       },
       firstAnswer: (service, notBefore, limitMs) => {
         const seat = this.#seats().find(

@@ -12,6 +12,8 @@ export interface MovePorts {
   show(move: Move): void;
   delegate(service: string, site: string, epoch: number): Promise<Delegation>;
   endpoint(site: string): Endpoint;
+  /** Lets overlay nodes dial the target ahead of need; a head start, never a condition. */
+  warm(target: Endpoint): void;
   /** When the first right answer came through the overlay at or after `notBefore`; null when none came in time. */
   firstAnswer(service: string, notBefore: number, limitMs: number): Promise<number | null>;
   now(): number;
@@ -55,6 +57,7 @@ export class MoveRunner {
   #pauseAt: MovePhaseName | null;
   #release: (() => void) | null = null;
   #cancelled = false;
+  #delegation: Promise<Delegation> | null = null;
 
   constructor(order: MoveOrder, ports: MovePorts) {
     this.#ports = ports;
@@ -148,6 +151,10 @@ export class MoveRunner {
             options,
           ),
         );
+      this.#ports.warm(endpoint);
+      // Signed now, used after the commit: people wait for nothing that can be done before they have to.
+      this.#delegation = this.#ports.delegate(service, to, epoch);
+      steps.push(this.#delegation);
       const outcomes = await Promise.allSettled(steps);
       for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
     });
@@ -220,7 +227,7 @@ export class MoveRunner {
       await this.#gate('announce');
       this.#begin('announce');
       const target = await this.#ports.agent(to);
-      const delegation = await this.#ports.delegate(service, to, epoch);
+      const delegation = await (this.#delegation ?? this.#ports.delegate(service, to, epoch));
       const answer = await target.call(
         'target.commit',
         { move: id, delegation },
