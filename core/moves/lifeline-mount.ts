@@ -6,6 +6,7 @@ import { MoveError } from '../runtime/errors.ts';
 import type { Link } from '../runtime/link/link.ts';
 import { runProgram } from '../runtime/process.ts';
 import type { LifelineState } from './lifeline-storage.ts';
+import { warmDirectory } from './warm-directory.ts';
 
 interface Mounted {
   link: Link | null;
@@ -15,6 +16,8 @@ interface Mounted {
 }
 
 const mountDeadlineMs = 8_000;
+/** Reading ahead may take this long before a move goes on without the rest. */
+const warmLimitMs = 400;
 
 /**
  * The pod's end of lifelines: takes the links that storage sites offer, and mounts each service's
@@ -118,6 +121,7 @@ export class LifelineMount {
           timedOut: result.timedOut,
         },
       );
+    await warmDirectory(directory, AbortSignal.timeout(warmLimitMs));
     return directory;
   }
 

@@ -122,7 +122,6 @@ export class AccessPoint {
         service: header.service,
         watch,
         clock,
-        random: this.#options.random,
         attachDeadlineMs: this.#options.attachDeadlineMs ?? 5000,
         openPath: (record, signal) => paths.open(record, header.port, signal),
         onAttached: (record, path) => {

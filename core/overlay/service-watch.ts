@@ -6,7 +6,13 @@ import type { Locator } from './locator.ts';
 const lingerMs = 60_000;
 const maxWatched = 1024;
 
+/** While a service is on its way one session at a time asks whether it is back, this often. */
+const askBackMs = 500;
+
 interface Watched {
+  /** The epoch at which the service was last found to be leaving, and when somebody may ask again. */
+  away: { epoch: number; askAt: number } | undefined;
+  back: Set<() => void>;
   newest: LocationRecord | undefined;
   locating: Promise<LocationRecord> | undefined;
   listeners: Set<(record: LocationRecord) => void>;
@@ -47,6 +53,38 @@ export class ServiceWatch {
     return newest && newest.expiresAt > this.#clock.now() ? newest : undefined;
   }
 
+  /** A site said that the service is leaving it: until a newer record comes, few need to ask again. */
+  markAway(service: string, epoch: number): void {
+    const watched = this.#watched.get(service);
+    if (watched) watched.away = { epoch, askAt: this.#clock.monotonic() + askBackMs };
+  }
+
+  /** The service answers at the epoch at which it was leaving: it stayed. Everybody who waits may try. */
+  markBack(service: string): void {
+    const watched = this.#watched.get(service);
+    if (!watched?.away) return;
+    watched.away = undefined;
+    for (const wake of [...watched.back]) wake();
+  }
+
+  /** Whether to wait instead of trying: true while the service is on its way, but for one asker now and then. */
+  holdsOff(service: string): boolean {
+    const watched = this.#watched.get(service);
+    const away = watched?.away;
+    if (!watched || !away || (watched.newest && watched.newest.epoch > away.epoch)) return false;
+    const now = this.#clock.monotonic();
+    if (now < away.askAt) return true;
+    away.askAt = now + askBackMs;
+    return false;
+  }
+
+  /** Calls `wake` when a service that was leaving turns out to have stayed. */
+  onBack(service: string, wake: () => void): () => void {
+    const watched = this.#watched.get(service);
+    watched?.back.add(wake);
+    return () => watched?.back.delete(wake);
+  }
+
   /** Asks the directory, whatever is known, and returns the newest record. @throws as Locator.locate. */
   async refresh(service: string): Promise<LocationRecord> {
     const watched = this.#watched.get(service);
@@ -72,6 +110,8 @@ export class ServiceWatch {
       this.#drop(...idle);
     }
     const watched: Watched = {
+      away: undefined,
+      back: new Set(),
       newest: undefined,
       locating: undefined,
       listeners: new Set(),

@@ -1,7 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { Clock } from '../runtime/clock.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
-import type { Random } from '../runtime/random.ts';
 import type { LocationRecord } from './location-record.ts';
 import type { ServiceWatch } from './service-watch.ts';
 import type { ResumableSession } from './session/resumable-session.ts';
@@ -18,7 +17,6 @@ export interface CarrierParts {
   watch: ServiceWatch;
   openPath(record: LocationRecord, signal: AbortSignal): Promise<OpenedPath>;
   clock: Clock;
-  random: Random;
   onAttached(record: LocationRecord, path: OpenedPath): void;
   onParked(trouble: MoveError): void;
   /** Milliseconds a gateway has to answer on a new path. */
@@ -34,8 +32,8 @@ const finalBeforeOpen = new Set(['SERVICE_NOT_FOUND', 'SCOPE_DENIED', 'ROLE_DENI
 const onItsWay = new Set(['SERVICE_MOVING', 'SERVICE_PAUSED', 'SERVICE_NOT_HERE', 'EPOCH_STALE']);
 
 const firstPauseMs = 25;
-/** Without a push, sessions ask again after one to two of these: hundreds must not ask at once. */
-const awayPauseMs = 1000;
+/** How often a session that waits for a push looks whether it is its turn to ask. */
+const awayPauseMs = 600;
 const longestPauseMs = 400;
 const stallCheckMs = 1000;
 const stallMs = 2000;
@@ -55,7 +53,12 @@ export class SessionCarrier {
 
   constructor(parts: CarrierParts) {
     this.#parts = parts;
-    this.#unfollow = parts.watch.follow(parts.service, (record) => this.#onRecord(record));
+    const unfollow = parts.watch.follow(parts.service, (record) => this.#onRecord(record));
+    const unback = parts.watch.onBack(parts.service, () => this.#wake?.());
+    this.#unfollow = () => {
+      unback();
+      unfollow();
+    };
     parts.session.once('close', () => {
       this.#unfollow();
       this.#cancelStallCheck();
@@ -72,8 +75,17 @@ export class SessionCarrier {
     this.#watchStalls();
     while (!session.destroyed) {
       const epochBefore = this.#epoch;
+      if (this.#parts.watch.holdsOff(this.#parts.service)) {
+        session.trouble ??= new MoveError(
+          'SERVICE_MOVING',
+          'The service is being moved; this session waits.',
+        );
+        await this.#pause(awayPauseMs);
+        continue;
+      }
       try {
         await this.#attachOnce(failedAttempts > 0);
+        this.#parts.watch.markBack(this.#parts.service);
         failedAttempts = 0;
         pauseMs = 0;
         await this.#untilLost();
@@ -94,7 +106,7 @@ export class SessionCarrier {
       if ((this.#parts.watch.known(this.#parts.service)?.epoch ?? 0) > Math.max(this.#epoch, epochBefore))
         continue;
       if (failedAttempts > 0 && onItsWay.has(session.trouble?.code ?? '')) {
-        await this.#pause(awayPauseMs + this.#parts.random.below(awayPauseMs));
+        this.#parts.watch.markAway(this.#parts.service, this.#epoch);
         continue;
       }
       await this.#pause(pauseMs);
