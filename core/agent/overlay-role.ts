@@ -137,6 +137,8 @@ export async function startOverlayRole(
     readIdentity,
     events: (event) => {
       refusedBy(event, context);
+      if (event.type === 'session-closed' && event.code)
+        context.log(`a session of ${event.client} with ${event.service} ended: ${event.code}`);
       if ((event.type === 'session-opened' || event.type === 'session-resumed') && event.servlet)
         servlets[event.service] = event.servlet;
     },

@@ -142,6 +142,11 @@ export class Seat {
       this.#samples.push(message.sample);
       if (this.#samples.length > samplesKept) this.#samples.splice(0, samplesKept / 4);
       for (const listener of this.#listeners) listener(message.sample);
+      const { outcome, startedAt, durationMs, detail } = message.sample;
+      if (outcome !== 'ok' && this.path === 'overlay')
+        this.#options.log(
+          `seat on ${this.host}: ${outcome} ${detail ?? ''}, asked at ${new Date(startedAt).toISOString()}, ended after ${Math.round(durationMs)} ms`,
+        );
     } else if ('waiting' in message) this.waiting = message.waiting;
     else if ('error' in message)
       this.#options.log(`seat on ${this.host}: ${message.error.code} ${message.error.message}`);

@@ -7,7 +7,13 @@ import { checkCheckpoint, checkpointFiles, dumpPod, restorePod } from './checkpo
 import { Freezer } from './freezer.ts';
 import { connectGateway, controlGateway, probeThroughGateway } from './gateway-client.ts';
 import { PacketFilter } from './packet-filter.ts';
-import { makePodNetwork, publishPod, removePodNetwork, unpublishPod } from './pod-network.ts';
+import {
+  dropOldConnections,
+  makePodNetwork,
+  publishPod,
+  removePodNetwork,
+  unpublishPod,
+} from './pod-network.ts';
 import { type PodPaths, type PodRuntimeConfig, podPaths } from './pod-paths.ts';
 import { loadRecord, recordedPods, saveRecord } from './pod-record.ts';
 import {
@@ -271,6 +277,7 @@ export class CriuPodRuntime implements PodRuntime {
         deadlineMs: options.deadlineMs,
         killAll: () => this.#signalAll(pod),
       });
+      await dropOldConnections(pod.spec, pod.paths.networkNamespace);
       this.#parked.delete(id);
       saveRecord(pod.paths, { version: 1, spec: pod.spec, prepared: false });
       return { restoreMs, pid: this.#init(pod) };

@@ -121,3 +121,29 @@ export async function unpublishPod(
   const route = ['ip', 'route', 'del', `${serviceAddressOf(spec)}/32`, 'dev', paths.link];
   await runProgram(...inHost(hostNamespace, route), limit);
 }
+
+/**
+ * Ends every TCP connection of a restored pod whose other end is outside: it stayed with the old address, so
+ * it is dead, and would hold one of the service's workers until some time-out. The fence keeps the resets in.
+ * A kernel without INET_DIAG_DESTROY leaves them to time out, as it says in the limits.
+ */
+export async function dropOldConnections(spec: PodSpec, networkNamespace: string): Promise<void> {
+  const inside = [serviceAddressOf(spec), sourceAddressOf(spec), '127.0.0.0/8'].map(
+    (address) => `dst ${address}`,
+  );
+  await runProgram(
+    'nsenter',
+    [
+      `--net=${networkNamespace}`,
+      'ss',
+      '--kill',
+      '--tcp',
+      '--numeric',
+      '--no-header',
+      'state',
+      'connected',
+      `not ( ${inside.join(' or ')} )`,
+    ],
+    { timeoutMs: 2_000 },
+  );
+}
