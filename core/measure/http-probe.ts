@@ -336,7 +336,7 @@ class Connection {
 function excerpt(body: Buffer): string {
   return body
     .toString('utf8', 0, 4096)
-    .replace(/<style[^]*?<\/style>|<[^>]*>/g, ' ')
+    .replace(/<style[\s\S]*?<\/style>|<[^>]*>/g, ' ')
     .replace(/\s+/g, ' ')
     .trim()
     .slice(0, 240);
