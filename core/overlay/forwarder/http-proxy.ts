@@ -48,8 +48,8 @@ function endToEnd(rawHeaders: readonly string[]): string[] {
 class StreamAgent extends Agent {
   readonly #open: (service: string, port: number) => Promise<Duplex>;
 
-  constructor(open: (service: string, port: number) => Promise<Duplex>) {
-    super({ keepAlive: true, maxSockets: 128, maxFreeSockets: 32, scheduling: 'lifo' });
+  constructor(open: (service: string, port: number) => Promise<Duplex>, keepAlive: boolean) {
+    super(keepAlive ? { keepAlive, maxSockets: 128, maxFreeSockets: 32, scheduling: 'lifo' } : { keepAlive });
     this.#open = open;
   }
 
@@ -71,9 +71,9 @@ class StreamAgent extends Agent {
  */
 export function createHttpProxy(options: HttpProxyOptions): Server {
   const { link, services, openDeadlineMs } = options;
-  const agent = new StreamAgent(async (service, port) =>
-    asHttpSocket(await link.open(service, port, openDeadlineMs)),
-  );
+  const open = async (service: string, port: number) =>
+    asHttpSocket(await link.open(service, port, openDeadlineMs));
+  const agents = { kept: new StreamAgent(open, true), fresh: new StreamAgent(open, false) };
 
   const serviceOf = (hostname: string): string => {
     const service = hostname.toLowerCase().replace(/\.$/, '');
@@ -99,7 +99,7 @@ export function createHttpProxy(options: HttpProxyOptions): Server {
     }
     forward(
       {
-        agent,
+        agents,
         service,
         port: Number(target.port || 80),
         path: `${target.pathname}${target.search}`,
@@ -136,7 +136,10 @@ export function createHttpProxy(options: HttpProxyOptions): Server {
     );
     socket.end(rawErrorPage(error));
   });
-  server.on('close', () => agent.destroy());
+  server.on('close', () => {
+    agents.kept.destroy();
+    agents.fresh.destroy();
+  });
   return server;
 }
 
@@ -162,7 +165,7 @@ function answerError(response: ServerResponse, error: MoveError): void {
 }
 
 interface Forwarded {
-  agent: Agent;
+  agents: { kept: Agent; fresh: Agent };
   service: string;
   port: number;
   path: string;
@@ -171,13 +174,14 @@ interface Forwarded {
 }
 
 function forward(parts: Forwarded, replays: number): void {
-  const { agent, service, port, path, request, response } = parts;
+  const { agents, service, port, path, request, response } = parts;
   const headers = endToEnd(request.rawHeaders);
   const chunked = request.headers['transfer-encoding'] !== undefined;
   if (chunked) headers.push('Transfer-Encoding', 'chunked');
   const hasBody = chunked || Number(request.headers['content-length'] ?? 0) > 0;
   const upstream = httpRequest({
-    agent,
+    // All kept connections may have ended at once, as after a move: the last try does not rely on them.
+    agent: replays < maxReplays ? agents.kept : agents.fresh,
     host: service,
     port,
     path,

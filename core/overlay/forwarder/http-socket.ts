@@ -23,6 +23,12 @@ export function asHttpSocket(stream: LinkStream): LinkStream {
     ref: () => target,
     unref: () => target,
   });
+  // The agent forgets a connection when it closes; a stream of a link may stay half open after the service
+  // ended its side, and a request sent on it would wait for ever.
+  stream.once('end', () => {
+    target.emit('agentRemove');
+    stream.end();
+  });
   stream.once('close', () => clearTimeout(timer));
   return target;
 }
