@@ -4,10 +4,11 @@ import type { OutputOf } from '../../../core/contract/contract.ts';
 import type { RemoteProgram } from '../../../core/fleet/host-connection.ts';
 import type { LabHosts } from './lab-hosts.ts';
 
+/** What `move connect` needs; without a PKCS#12 it is given the PEM files. */
 export type IssuedCredential = Pick<
   OutputOf<'credential.issue'>,
-  'certificatePem' | 'keyPem' | 'trustPem' | 'pkcs12Base64'
->;
+  'certificatePem' | 'keyPem' | 'trustPem'
+> & { pkcs12Base64?: string };
 
 export const password = 'correct horse battery';
 
@@ -45,13 +46,21 @@ export class Connected {
     options: { credential: IssuedCredential; accessPoints: readonly string[]; name: string },
   ): Promise<Connected> {
     const base = `/root/${options.name}`;
-    await hosts.write(host, `${base}.p12`, Buffer.from(options.credential.pkcs12Base64, 'base64'));
-    await hosts.write(host, `${base}.password`, password);
-    await hosts.write(host, `${base}.trust.pem`, options.credential.trustPem);
+    const { certificatePem, keyPem, trustPem, pkcs12Base64 } = options.credential;
+    await hosts.write(host, `${base}.trust.pem`, trustPem);
+    let who = `--certificate ${base}.pem --key ${base}.key.pem`;
+    if (pkcs12Base64 === undefined) {
+      await hosts.write(host, `${base}.pem`, certificatePem);
+      await hosts.write(host, `${base}.key.pem`, keyPem);
+    } else {
+      await hosts.write(host, `${base}.p12`, Buffer.from(pkcs12Base64, 'base64'));
+      await hosts.write(host, `${base}.password`, password);
+      who = `--pkcs12 ${base}.p12 --password-file ${base}.password`;
+    }
     const ways = options.accessPoints.map((address) => `--access-point ${address}`).join(' ');
     const program = await hosts.start(
       host,
-      `exec /opt/move/bin/move connect --pkcs12 ${base}.p12 --password-file ${base}.password --trust ${base}.trust.pem ${ways} --http 127.0.0.1:0`,
+      `exec /opt/move/bin/move connect ${who} --trust ${base}.trust.pem ${ways} --http 127.0.0.1:0`,
     );
     return new Connected(hosts, host, program, await firstLine(program));
   }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Duplex } from 'node:stream';
 import type { AgentContract } from '../../../core/contract/agent-contract.ts';
 import { type Client, createClient } from '../../../core/contract/channel.ts';
 import { inventoryOf } from '../../../core/control/host-plan.ts';
@@ -61,6 +62,12 @@ export class LabHosts {
   async write(host: string, path: string, content: string | Buffer): Promise<void> {
     const connection = await this.#fleet.connection(host);
     await connection.writeFile(path, content, 0o600);
+  }
+
+  /** A TCP connection that a host of the lab makes, with this end here. */
+  async tcp(host: string, address: string, port: number): Promise<Duplex> {
+    const connection = await this.#fleet.connection(host);
+    return connection.forwardTcp(address, port);
   }
 
   /** Calls of a host's agent, the way that the control plane makes them. */
