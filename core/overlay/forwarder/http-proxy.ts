@@ -49,7 +49,7 @@ class StreamAgent extends Agent {
   readonly #open: (service: string, port: number) => Promise<Duplex>;
 
   constructor(open: (service: string, port: number) => Promise<Duplex>, keepAlive: boolean) {
-    super(keepAlive ? { keepAlive, maxSockets: 128, maxFreeSockets: 32, scheduling: 'lifo' } : { keepAlive });
+    super({ keepAlive, maxSockets: 256, maxFreeSockets: 32, scheduling: 'lifo' });
     this.#open = open;
   }
 
@@ -180,8 +180,8 @@ function forward(parts: Forwarded, replays: number): void {
   if (chunked) headers.push('Transfer-Encoding', 'chunked');
   const hasBody = chunked || Number(request.headers['content-length'] ?? 0) > 0;
   const upstream = httpRequest({
-    // All kept connections may have ended at once, as after a move: the last try does not rely on them.
-    agent: replays < maxReplays ? agents.kept : agents.fresh,
+    // A replay gets a connection of its own: another kept one may have been closed as well.
+    agent: replays === 0 ? agents.kept : agents.fresh,
     host: service,
     port,
     path,
@@ -194,11 +194,19 @@ function forward(parts: Forwarded, replays: number): void {
     // A broken answer breaks the client's connection too: pipeline destroys both.
     pipeline(answer, response, () => undefined);
   });
+  let failed = false;
   upstream.on('error', (thrown) => {
-    // The service may close an idle connection just when it is used again (RFC 9112 §9.3.1).
-    const stale =
-      upstream.reusedSocket && !response.headersSent && !hasBody && replayable.has(request.method ?? '');
-    if (stale && replays < maxReplays && !response.destroyed) {
+    if (failed) return;
+    failed = true;
+    // An overloaded or moving service closes connections before it answers; what is idempotent and has no
+    // body may be asked again without harm (RFC 9110 §9.2.2).
+    const again =
+      !(thrown instanceof MoveError) &&
+      !response.headersSent &&
+      !hasBody &&
+      replayable.has(request.method ?? '');
+    if (again && replays < maxReplays && !response.destroyed) {
+      response.off('close', abandon);
       forward(parts, replays + 1);
       return;
     }
@@ -213,9 +221,10 @@ function forward(parts: Forwarded, replays: number): void {
           );
     answerError(response, error);
   });
-  response.once('close', () => {
+  const abandon = () => {
     if (!response.writableFinished) upstream.destroy();
-  });
+  };
+  response.once('close', abandon);
   if (hasBody) {
     pipeline(request, upstream, () => undefined);
   } else {
