@@ -23,11 +23,11 @@ export function asHttpSocket(stream: LinkStream): LinkStream {
     ref: () => target,
     unref: () => target,
   });
-  // The agent forgets a connection when it closes; a stream of a link may stay half open after the service
-  // ended its side, and a request sent on it would wait for ever.
+  // A service hangs up on connections that it has kept long enough. The agent looks for a close, not for an
+  // end: an idle stream that stayed half open would swallow the next request.
   stream.once('end', () => {
-    target.emit('agentRemove');
-    stream.end();
+    if ((target as { _httpMessage?: unknown })._httpMessage) stream.end();
+    else stream.destroy();
   });
   stream.once('close', () => clearTimeout(timer));
   return target;
