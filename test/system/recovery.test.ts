@@ -90,6 +90,24 @@ describe.skipIf(why !== null)(`a controller that gets kill -9 in a move${why ? `
     }
   }, 180_000);
 
+  it('starts no second copy when it cannot see the site where the service lives', async () => {
+    if (home() !== 'b1') expect((await world.move({ to: 'b1' })).state).toBe('done');
+    const epoch = world.state.services[service]?.epoch;
+    await world.control.kill();
+    await world.setLink('b1', 'secondary', false);
+    try {
+      await world.respawnControl().ready();
+      expect(world.state.services[service]).toMatchObject({ site: 'b1', state: 'down', epoch });
+      expect((await world.journal()).map(({ type }) => type)).toContain('service.unseen');
+      expect(await isRightAnswer()).toBe(true);
+    } finally {
+      await world.setLink('b1', 'secondary', true);
+    }
+    await world.until('it is found again', (state) => state.services[service]?.state === 'running', 40_000);
+    expect(world.state.services[service]).toMatchObject({ site: 'b1', epoch });
+    await until('exactly one copy, where it was', async () => (await onlyCopy()) === 'b1', 15_000);
+  }, 150_000);
+
   it('leaves a journal whose chain is whole', async () => {
     expect(await world.client.call('journal.verify', {})).toMatchObject({ ok: true, firstBad: null });
   });
