@@ -4,6 +4,9 @@ import type { Duplex } from 'node:stream';
 import { Client, type ClientChannel } from 'ssh2';
 import { MoveError } from '../runtime/errors.ts';
 
+/** Milliseconds that a host may take to open a channel: a program, a TCP connection, a unix socket. */
+const channelDeadlineMs = 8_000;
+
 export interface RemoteProgram {
   /** Everything written here reaches the program's stdin; ending it ends a well-behaved program. */
   readonly stdin: NodeJS.WritableStream;
@@ -50,6 +53,8 @@ export class HostConnection {
   }): Promise<HostConnection> {
     return new Promise((resolve, reject) => {
       const client = new Client();
+      // One listener a channel that is being opened: the agents of a whole fleet are opened at once.
+      client.setMaxListeners(0);
       let mismatch = false;
       client.once('ready', () => {
         client.removeListener('error', onError);
@@ -97,7 +102,7 @@ export class HostConnection {
     return this.#open;
   }
 
-  /** Opens a TCP connection from the host to `address:port`. */
+  /** Opens a TCP connection from the host to `address:port`. @throws MoveError `CHANNEL_REFUSED`, `DEADLINE_EXCEEDED`. */
   forwardTcp(address: string, port: number): Promise<Duplex> {
     return this.#channel(
       (done) => this.#client.forwardOut('127.0.0.1', 0, address, port, done),
@@ -112,23 +117,28 @@ export class HostConnection {
 
   /** Starts a program (a shell command line; quote with {@link shellQuote}). */
   async start(commandLine: string): Promise<RemoteProgram> {
+    let status: number | null = null;
+    const exited = Promise.withResolvers<number | null>();
+    // A quick program's end may arrive together with its beginning: who listens later misses it.
+    const watch = (channel: ClientChannel | undefined) => {
+      channel?.on('exit', (code: number | null) => {
+        status = code;
+      });
+      channel?.once('close', () => exited.resolve(status));
+    };
     const channel = (await this.#channel(
-      (done) => this.#client.exec(commandLine, done),
+      (done) =>
+        this.#client.exec(commandLine, (error, opened) => {
+          watch(opened);
+          done(error, opened);
+        }),
       commandLine,
     )) as ClientChannel;
-    let status: number | null = null;
-    channel.on('exit', (code: number | null) => {
-      status = code;
-    });
-    channel.on('error', () => undefined);
-    const exited = new Promise<number | null>((resolve) => {
-      channel.once('close', () => resolve(status));
-    });
     return {
       stdin: channel.stdin,
       stdout: channel,
       stderr: channel.stderr,
-      exited,
+      exited: exited.promise,
       kill: () => {
         if (!channel.destroyed) {
           channel.signal('TERM');
@@ -207,7 +217,25 @@ export class HostConnection {
         );
         return;
       }
-      const refuse = (cause: unknown) =>
+      const settle = () => {
+        clearTimeout(timer);
+        this.#client.removeListener('close', onClose);
+      };
+      // A host that dials into silence, as towards a cut link, answers only when its own TCP gives up.
+      let late = false;
+      const timer = setTimeout(() => {
+        late = true;
+        settle();
+        reject(
+          new MoveError(
+            'DEADLINE_EXCEEDED',
+            `The host ${this.host} did not open ${what} within ${channelDeadlineMs} ms.`,
+            { host: this.host },
+          ),
+        );
+      }, channelDeadlineMs);
+      const refuse = (cause: unknown) => {
+        settle();
         reject(
           new MoveError(
             'CHANNEL_REFUSED',
@@ -216,19 +244,21 @@ export class HostConnection {
             cause,
           ),
         );
+      };
       const onClose = () => refuse(new Error('the connection ended'));
       this.#client.once('close', onClose);
       try {
         open((error, channel) => {
-          this.#client.removeListener('close', onClose);
-          if (error) refuse(error);
-          else {
-            channel.on('error', () => undefined);
-            resolve(channel as unknown as Duplex);
+          if (error) {
+            refuse(error);
+            return;
           }
+          settle();
+          channel.on('error', () => undefined);
+          if (late) channel.close();
+          else resolve(channel as unknown as Duplex);
         });
       } catch (cause) {
-        this.#client.removeListener('close', onClose);
         refuse(cause);
       }
     });
