@@ -97,7 +97,9 @@ export class Observer {
     if (this.#looking) return;
     this.#looking = true;
     try {
-      await Promise.all([this.#lookAtOverlay(), this.#lookAtSites()]);
+      // While a service is frozen its people wait for its sites: nobody else asks them anything.
+      const moving = Object.values(this.#context.store.state.moves).some(({ state }) => state === 'running');
+      await Promise.all([this.#lookAtOverlay(), moving ? undefined : this.#lookAtSites()]);
     } finally {
       this.#looking = false;
     }
