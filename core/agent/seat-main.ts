@@ -52,6 +52,8 @@ export async function seatMain(): Promise<number> {
         httpProxyPort: 0,
         events: (event) => {
           if (event.type === 'connected') output.write({ accessPoint: event.accessPoint });
+          else if (event.type === 'refused' || event.type === 'lost')
+            output.write({ error: { code: event.code, message: event.message } });
         },
       });
       const proxy = new URL(forwarder.ready.httpProxy ?? '');

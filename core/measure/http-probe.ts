@@ -261,7 +261,7 @@ class Connection {
         this.reusable = reusable;
         const body = this.#parts.length === 1 ? this.#parts[0]! : Buffer.concat(this.#parts);
         if (this.#status === 200) this.#settle('ok', undefined, body);
-        else this.#settle('wrong', `status ${this.#status}`);
+        else this.#settle('wrong', `status ${this.#status}: ${excerpt(body)}`);
       },
     });
     this.#socket = connect({ host: target.host, port: target.port, noDelay: true });
@@ -330,4 +330,14 @@ class Connection {
     this.onIdleClose?.();
     this.#socket.destroy();
   }
+}
+
+/** The words of an error page, as far as they help. */
+function excerpt(body: Buffer): string {
+  return body
+    .toString('utf8', 0, 4096)
+    .replace(/<style[\s\S]*?<\/style>|<[^>]*>/g, ' ')
+    .replace(/\s+/g, ' ')
+    .trim()
+    .slice(0, 240);
 }

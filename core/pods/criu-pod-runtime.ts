@@ -8,7 +8,7 @@ import { Freezer } from './freezer.ts';
 import { connectGateway, controlGateway, probeThroughGateway } from './gateway-client.ts';
 import { PacketFilter } from './packet-filter.ts';
 import {
-  dropOldConnections,
+  dropOutsideConnections,
   makePodNetwork,
   publishPod,
   removePodNetwork,
@@ -201,6 +201,7 @@ export class CriuPodRuntime implements PodRuntime {
     this.#parked.add(id);
     return quiesceAndFreeze({
       fence: () => pod.filter.fence(),
+      dropOutside: () => dropOutsideConnections(pod.spec, pod.paths.networkNamespace),
       pause: async () => controlGateway(await connectGateway(init, gatewayLimitMs), 'pause', gatewayLimitMs),
       freeze: () => pod.freezer.freeze(options.freezeMs ?? freezeLimitMs),
       undo: () => this.rollback(id),
@@ -277,7 +278,7 @@ export class CriuPodRuntime implements PodRuntime {
         deadlineMs: options.deadlineMs,
         killAll: () => this.#signalAll(pod),
       });
-      await dropOldConnections(pod.spec, pod.paths.networkNamespace);
+      await dropOutsideConnections(pod.spec, pod.paths.networkNamespace);
       this.#parked.delete(id);
       saveRecord(pod.paths, { version: 1, spec: pod.spec, prepared: false });
       return { restoreMs, pid: this.#init(pod) };

@@ -123,11 +123,11 @@ export async function unpublishPod(
 }
 
 /**
- * Ends every TCP connection of a restored pod whose other end is outside: it stayed with the old address, so
- * it is dead, and would hold one of the service's workers until some time-out. The fence keeps the resets in.
- * A kernel without INET_DIAG_DESTROY leaves them to time out, as it says in the limits.
+ * Ends every TCP connection of a fenced pod whose other end is outside: it stays with the old address, so it
+ * is lost in any case, and would hold one of the service's workers until some time-out. The fence keeps the
+ * resets in. A kernel without INET_DIAG_DESTROY leaves them to time out, as it says in the limits.
  */
-export async function dropOldConnections(spec: PodSpec, networkNamespace: string): Promise<void> {
+export async function dropOutsideConnections(spec: PodSpec, networkNamespace: string): Promise<void> {
   const inside = [serviceAddressOf(spec), sourceAddressOf(spec), '127.0.0.0/8'].map(
     (address) => `dst ${address}`,
   );
