@@ -157,7 +157,7 @@ module.exports = {
       severity: 'error',
       comment: 'An import that leads nowhere cannot be judged.',
       from: {},
-      to: { couldNotResolve: true, pathNot: '^electron$' },
+      to: { couldNotResolve: true, pathNot: '^(electron$|node:)' },
     },
   ],
   options: {

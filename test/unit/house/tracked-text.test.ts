@@ -42,7 +42,7 @@ const registryHosts = new RegExp(
   ['npm' + 'js', 'npm' + 'mirror', 'yarn' + 'pkg', 'registry' + '\\.\\w'].join('|'),
 );
 const machinePaths = new RegExp(
-  `(?<![\\w.}-])/(?:${['work', 'home/\\w+', 'Users/\\w+', 'root(?!/\\.ssh)'].join('|')})/`,
+  `(?<![\\w.}-])/(?:${['work/', 'home/\\w+', 'Users/\\w+', 'root/\\w+'].join('|')})`,
 );
 const unfinished = new RegExp(`\\b(?:${['TO' + 'DO', 'FIX' + 'ME'].join('|')})\\b`);
 
