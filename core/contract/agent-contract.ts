@@ -108,16 +108,6 @@ export const siteStatusSchema = z.object({
     }),
   ),
 });
-export type SiteStatus = z.infer<typeof siteStatusSchema>;
-
-export const ringStateSchema = z.object({
-  identifier: z.string(),
-  name: z.string(),
-  address: z.string(),
-  predecessor: z.string().nullable(),
-  successors: z.array(z.string()),
-  fingers: z.array(z.string()),
-});
 
 export const overlayStatusSchema = z.object({
   ring: z.unknown().describe("the node's ring state, as checkRingInvariant reads it"),
