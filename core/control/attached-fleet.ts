@@ -24,6 +24,7 @@ const probePath = '/icons/blank.gif';
 const seatLifetimeMs = 7 * 24 * 3600 * 1000;
 const seatLimitMs = 5_000;
 const startDeadlineMs = 60_000;
+const findAgainMs = 1_000;
 const refusalSilenceMs = 10_000;
 const refusalsRemembered = 1_000;
 
@@ -46,6 +47,8 @@ export class AttachedFleet {
   readonly #seats: Seat[] = [];
   readonly #failedAgents = new Set<string>();
   readonly #refusals = new Map<string, number>();
+  readonly #waits = new Set<() => void>();
+  #stopped = false;
 
   constructor(shared: Shared, manifest: LabManifest) {
     const fleet = new Fleet(inventoryOf(manifest, hostKeyFingerprint(manifest.sshHostKey)));
@@ -123,6 +126,8 @@ export class AttachedFleet {
   async stop(): Promise<void> {
     await this.drills.stopAll('the control plane ends');
     await this.floods.stopAll();
+    this.#stopped = true;
+    for (const cancel of this.#waits) cancel();
     this.observer.stop();
     this.moves.stop();
     for (const seat of this.#seats) seat.stop();
@@ -143,7 +148,7 @@ export class AttachedFleet {
   async #ensureService(description: ServiceDescription): Promise<void> {
     const { store, recorder } = this.context;
     const known = store.state.services[description.hostname];
-    const found = await this.#find(description.hostname);
+    const { found, silent } = await this.#find(description.hostname);
     const moving = Object.values(store.state.moves).some(
       (move) =>
         move.service === description.hostname && ['running', 'paused', 'committed'].includes(move.state),
@@ -153,6 +158,10 @@ export class AttachedFleet {
         store.change([
           { op: 'patch', collection: 'services', id: description.hostname, value: { state: 'running' } },
         ]);
+      return;
+    }
+    if (known && !found && silent.includes(known.site)) {
+      this.#waitForSite(description, known);
       return;
     }
     const epoch = Math.max(found?.epoch ?? 0, known?.epoch ?? 0) + (found ? 0 : 1);
@@ -203,8 +212,32 @@ export class AttachedFleet {
     }
   }
 
-  /** Where a pod of the service runs, by asking every site. */
-  async #find(service: string): Promise<{ site: string; epoch: number } | null> {
+  /** A site that does not answer may still run its pod: nothing is started elsewhere until it has been asked. */
+  #waitForSite(description: ServiceDescription, known: Service): void {
+    if (this.#stopped) return;
+    if (known.state !== 'down')
+      this.context.recorder.record({
+        kind: 'observation',
+        type: 'service.unseen',
+        tone: 'attack',
+        text: `${known.site}, where ${known.id} lives, does not answer. Nothing is started elsewhere, since it may still run there.`,
+        subject: known.id,
+        changes: [{ op: 'patch', collection: 'services', id: known.id, value: { state: 'down' } }],
+      });
+    const cancel = this.context.clock.after(findAgainMs, () => {
+      this.#waits.delete(cancel);
+      void this.#ensureService(description).catch((thrown) =>
+        this.context.log(`looking for ${known.id}: ${toMoveError(thrown).message}`),
+      );
+    });
+    this.#waits.add(cancel);
+  }
+
+  /** Where a pod of the service runs, by asking every site, and which sites gave no answer. */
+  async #find(
+    service: string,
+  ): Promise<{ found: { site: string; epoch: number } | null; silent: readonly string[] }> {
+    const silent: string[] = [];
     const answers = await Promise.all(
       Object.keys(this.context.store.state.sites).map(async (site) => {
         try {
@@ -215,11 +248,13 @@ export class AttachedFleet {
           );
           return pod ? { site, epoch: pod.epoch } : null;
         } catch {
+          silent.push(site);
           return null;
         }
       }),
     );
-    return answers.filter((answer) => answer !== null).sort((a, b) => b.epoch - a.epoch)[0] ?? null;
+    const running = answers.filter((answer) => answer !== null);
+    return { found: running.sort((a, b) => b.epoch - a.epoch)[0] ?? null, silent };
   }
 
   #startSeats(): void {

@@ -12,6 +12,8 @@ const big = randomBytes(8 << 20);
 const digest = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
 
 let world: OverlayWorld;
+/** Told when the service's end of a connection that it ended itself is quite closed. */
+let onHungUp: () => void = () => undefined;
 afterEach(() => world.close());
 
 const build = (size?: Parameters<typeof createOverlayWorld>[1]) =>
@@ -19,7 +21,11 @@ const build = (size?: Parameters<typeof createOverlayWorld>[1]) =>
     if (incoming.url === '/big') outgoing.end(big);
     else if (incoming.url === '/echo') incoming.pipe(outgoing);
     else if (incoming.url === '/drop') incoming.socket.resetAndDestroy();
-    else outgoing.end(`hello from ${incoming.headers.host} ${incoming.url}`);
+    else if (incoming.url === '/bye') {
+      incoming.socket.once('close', () => onHungUp());
+      outgoing.once('finish', () => setImmediate(() => incoming.socket.end()));
+      outgoing.end('bye');
+    } else outgoing.end(`hello from ${incoming.headers.host} ${incoming.url}`);
   }, size);
 
 interface Answer {
@@ -84,6 +90,19 @@ describe('the path from a client to a service', () => {
     expect(status.sessions[0]!.servlet).toMatch(/^node-[12]$/);
     expect(status.clients).toMatchObject([{ name: 'ada' }]);
     agent.destroy();
+  });
+
+  it('lets go of a kept connection when the service ends it', async () => {
+    world = await build();
+    const { ready } = await world.forwarder({});
+    const hungUp = new Promise<void>((resolve) => {
+      onHungUp = resolve;
+    });
+    expect((await fetchThrough(ready.httpProxy!, `http://${serviceName}/bye`)).status).toBe(200);
+    await hungUp;
+    const after = await fetchThrough(ready.httpProxy!, `http://${serviceName}/`);
+    expect(after.status).toBe(200);
+    expect(world.gateway.opened).toBe(2);
   });
 
   it('spreads sessions over servlets other than the access point itself', async () => {

@@ -1,0 +1,29 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { drillReportSchema } from '../../core/drills/drill-report.ts';
+import { service, World, worldImpossible } from './world.ts';
+
+const why = worldImpossible();
+
+describe.skipIf(why !== null)(`calm${why ? ` (${why})` : ''}`, () => {
+  let world: World;
+
+  beforeAll(async () => {
+    world = await World.up();
+  });
+
+  afterAll(() => world?.down());
+
+  it.each(['quiet-minute', 'honest-surge'])(
+    'a %s raises no alarm and moves nothing',
+    async (kind) => {
+      const drill = await world.cli(['drill', 'run', kind, '--json']);
+      const report = drillReportSchema.parse(JSON.parse(drill.stdout));
+      expect(report.hypothesis.filter((statement) => !statement.held)).toEqual([]);
+      expect(report).toMatchObject({ verdict: true, drill: kind, alarms: 0 });
+      expect(drill.code).toBe(0);
+      expect(Object.values(world.state.attacks)).toEqual([]);
+      expect(world.state.services[service]).toMatchObject({ site: 'a1', state: 'running', epoch: 1 });
+    },
+    150_000,
+  );
+});

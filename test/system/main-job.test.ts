@@ -1,0 +1,117 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { drillReportSchema } from '../../core/drills/drill-report.ts';
+import { catalogue } from '../../core/lab/sample-storage.ts';
+import { type Connected, homePage, service, sha256, until, World, worldImpossible } from './world.ts';
+
+const why = worldImpossible();
+
+describe.skipIf(why !== null)(`the main job${why ? ` (${why})` : ''}`, () => {
+  let world: World;
+  let person: Connected;
+
+  beforeAll(async () => {
+    world = await World.up();
+    person = await world.connect('client-1');
+  });
+
+  afterAll(() => world?.down());
+
+  /** Exactly one copy, running and in nobody's way, at this site. */
+  async function expectOnlyCopyAt(site: string, epoch: number): Promise<void> {
+    await until('what a move left behind is gone', async () => (await world.copies()).length === 1, 5_000);
+    expect(await world.copies()).toEqual([
+      { site, epoch, state: 'running', thawed: true, processes: expect.any(Number) },
+    ]);
+  }
+
+  it('moves a healthy service by hand and home again, and people find it both times', {
+    timeout: 60_000,
+  }, async () => {
+    await expectOnlyCopyAt('a1', 1);
+    expect(await person.fetch(homePage.path)).toMatchObject({
+      code: 0,
+      status: 200,
+      sha256: homePage.sha256,
+    });
+    for (const [to, epoch] of [
+      ['b1', 2],
+      ['a1', 3],
+    ] as const) {
+      const move = await world.move({ to });
+      expect(move).toMatchObject({ state: 'done', to, epoch, error: null });
+      expect(move.phases.map(({ phase }) => phase)).toEqual([
+        'prepare',
+        'freeze',
+        'dump',
+        'ship',
+        'verify',
+        'restore',
+        'commit',
+        'announce',
+        'firstAnswer',
+      ]);
+      expect(await person.fetch(homePage.path)).toMatchObject({
+        code: 0,
+        status: 200,
+        sha256: homePage.sha256,
+      });
+      await expectOnlyCopyAt(to, epoch);
+      expect(world.state.services[service]).toMatchObject({ site: to, epoch, state: 'running' });
+    }
+  });
+
+  it('lets a download that was begun before the move end after it with every byte right', {
+    timeout: 90_000,
+  }, async () => {
+    const bytes = catalogue();
+    const download = await person.download('/catalogue.bin', { bytesPerSecond: 1 << 20, limitSeconds: 60 });
+    await until('the download has begun', async () => (await download.arrived()) > 500_000, 10_000);
+    const move = await world.move({ to: 'b1' });
+    expect(move.state).toBe('done');
+    const atTheEndOfTheMove = await download.arrived();
+    expect(atTheEndOfTheMove).toBeLessThan(bytes.length);
+    expect(await download.done).toMatchObject({
+      code: 0,
+      status: 200,
+      bytes: bytes.length,
+      sha256: sha256(bytes),
+    });
+    expect((await world.move({ to: 'a1' })).state).toBe('done');
+  });
+
+  it.each([
+    { from: 'a1', to: 'b1' },
+    { from: 'b1', to: 'a1' },
+  ])(
+    'carries the state from $from to $to by the secondary link alone',
+    { timeout: 60_000 },
+    async ({ from, to }) => {
+      // Frozen and dumped, the service says nothing any more: what its site sends from here on is the state,
+      // and what keeps connections alive.
+      const paused = await world.move({ to, pauseAt: 'ship' });
+      expect(paused).toMatchObject({ state: 'paused', pausedBefore: 'ship' });
+      const before = (await world.counters()).links[from];
+      const move = await world.proceed(paused.id);
+      const after = (await world.counters()).links[from];
+      expect(move.state).toBe('done');
+      const sent = (link: 'primary' | 'secondary') =>
+        (after?.[link]?.fromHostBytes ?? 0) - (before?.[link]?.fromHostBytes ?? 0);
+      const wireBytes = move.wireBytes ?? 0;
+      expect(move.stateBytes ?? 0).toBeGreaterThan(1_000_000);
+      expect(wireBytes).toBeGreaterThan(200_000);
+      expect(sent('secondary')).toBeGreaterThan(wireBytes);
+      expect(sent('primary')).toBeLessThan(wireBytes / 10);
+    },
+  );
+
+  it('survives the flood of a drill, and says so with exit code 0', { timeout: 120_000 }, async () => {
+    const drill = await world.cli(['drill', 'run', 'udp-flood', '--json', '--to', 'b1']);
+    const report = drillReportSchema.parse(JSON.parse(drill.stdout));
+    const fallen = report.hypothesis.filter((statement) => !statement.held);
+    expect(fallen).toEqual([]);
+    expect(report.verdict).toBe(true);
+    expect(report.alarms).toBeGreaterThan(0);
+    expect(drill.code).toBe(0);
+    expect(world.state.services[service]).toMatchObject({ site: 'b1', state: 'running' });
+  });
+});

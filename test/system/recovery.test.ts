@@ -1,0 +1,114 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { seededRandom } from '../../core/runtime/random.ts';
+import { type Connected, homePage, service, until, World, worldImpossible } from './world.ts';
+
+const why = worldImpossible();
+/** What the issue allows from the restart of the controller to one copy that answers. */
+const recoveryLimitMs = 15_000;
+const phases = ['freeze', 'dump', 'ship', 'verify', 'restore', 'commit', 'announce', 'firstAnswer'] as const;
+const afterCommit = new Set<string>(['announce', 'firstAnswer']);
+
+describe.skipIf(why !== null)(`a controller that gets kill -9 in a move${why ? ` (${why})` : ''}`, () => {
+  let world: World;
+  let person: Connected;
+
+  beforeAll(async () => {
+    world = await World.up();
+    person = await world.connect('client-1');
+  });
+
+  afterAll(() => world?.down());
+
+  /** One copy, and nothing left of any other; or null. */
+  async function onlyCopy(): Promise<string | null> {
+    const copies = await world.copies();
+    const [copy] = copies;
+    return copies.length === 1 && copy?.state === 'running' && copy.thawed ? copy.site : null;
+  }
+
+  async function isRightAnswer(): Promise<boolean> {
+    const answer = await person.fetch(homePage.path, { limitSeconds: 2 });
+    return answer.code === 0 && answer.status === 200 && answer.sha256 === homePage.sha256;
+  }
+
+  const home = () => world.state.services[service]?.site ?? '';
+  const away = () => (home() === 'a1' ? 'b1' : 'a1');
+
+  /** Kills the controller as it is, starts it again, and holds it to the limit without any help. */
+  async function killAndRecover(id: string): Promise<{ site: string; state: string }> {
+    await world.control.kill();
+    // Never two, not even while nobody is in charge.
+    expect(
+      (await world.copies()).filter((copy) => copy.thawed && copy.state === 'running').length,
+    ).toBeLessThanOrEqual(1);
+    const restartedAt = performance.now();
+    const control = world.respawnControl();
+    const site = await until('exactly one copy', onlyCopy, recoveryLimitMs);
+    await until('a right answer through the overlay', isRightAnswer, recoveryLimitMs);
+    expect(performance.now() - restartedAt).toBeLessThan(recoveryLimitMs);
+    await control.ready();
+    await world.until(
+      'the console shows the service running where it is',
+      (state) => state.services[service]?.state === 'running' && state.services[service]?.site === site,
+      recoveryLimitMs,
+    );
+    expect(await onlyCopy()).toBe(site);
+    return { site, state: world.state.moves[id]?.state ?? 'unknown' };
+  }
+
+  it.each(phases)(
+    'before %s leaves one copy that answers',
+    async (phase) => {
+      const from = home();
+      const to = away();
+      const paused = await world.move({ to, pauseAt: phase });
+      expect(paused.pausedBefore).toBe(phase);
+      const recovered = await killAndRecover(paused.id);
+      expect(recovered).toEqual(
+        afterCommit.has(phase) ? { site: to, state: 'done' } : { site: from, state: 'rolled-back' },
+      );
+    },
+    90_000,
+  );
+
+  it('at moments drawn by a seed leaves one copy that answers', async () => {
+    const random = seededRandom(2_026);
+    for (let round = 0; round < 3; round += 1) {
+      const from = home();
+      const to = away();
+      const { move } = await world.client.call('move.start', { service, to });
+      await world.until(
+        'the service is frozen',
+        (state) => state.moves[move.id]?.phases.some(({ phase }) => phase === 'freeze'),
+        20_000,
+      );
+      await new Promise((resolve) => setTimeout(resolve, random.below(900)));
+      const recovered = await killAndRecover(move.id);
+      expect([from, to]).toContain(recovered.site);
+      expect(['done', 'rolled-back']).toContain(recovered.state);
+      expect(recovered.site).toBe(recovered.state === 'done' ? to : from);
+    }
+  }, 180_000);
+
+  it('starts no second copy when it cannot see the site where the service lives', async () => {
+    if (home() !== 'b1') expect((await world.move({ to: 'b1' })).state).toBe('done');
+    const epoch = world.state.services[service]?.epoch;
+    await world.control.kill();
+    await world.setLink('b1', 'secondary', false);
+    try {
+      await world.respawnControl().ready();
+      expect(world.state.services[service]).toMatchObject({ site: 'b1', state: 'down', epoch });
+      expect((await world.journal()).map(({ type }) => type)).toContain('service.unseen');
+      expect(await isRightAnswer()).toBe(true);
+    } finally {
+      await world.setLink('b1', 'secondary', true);
+    }
+    await world.until('it is found again', (state) => state.services[service]?.state === 'running', 40_000);
+    expect(world.state.services[service]).toMatchObject({ site: 'b1', epoch });
+    await until('exactly one copy, where it was', async () => (await onlyCopy()) === 'b1', 15_000);
+  }, 150_000);
+
+  it('leaves a journal whose chain is whole', async () => {
+    expect(await world.client.call('journal.verify', {})).toMatchObject({ ok: true, firstBad: null });
+  });
+});

@@ -1,0 +1,340 @@
+import { X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { connect as tlsConnect } from 'node:tls';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { linkPort } from '../../core/control/host-plan.ts';
+import { decryptPrivateKeyPem } from '../../core/credentials/encrypted-key.ts';
+import { type LocationRecord, signLocationRecord } from '../../core/overlay/location-record.ts';
+import type { Link } from '../../core/runtime/link/link.ts';
+import { connectLink, type LinkIdentity } from '../../core/runtime/link/link-tls.ts';
+import { createTestAuthority } from '../support/authority.ts';
+import { homePage, service, until, World, worldImpossible } from './world.ts';
+
+const why = worldImpossible();
+
+describe.skipIf(why !== null)(
+  `refused, with a clear error and a journal entry${why ? ` (${why})` : ''}`,
+  () => {
+    let world: World;
+    let trustPem: string;
+    const node = 'node-1';
+
+    beforeAll(async () => {
+      world = await World.up();
+      trustPem = (await world.client.call('credential.trust', {})).trustPem;
+    });
+
+    afterAll(() => world?.down());
+
+    /** The journal entry of a refusal since `head` whose sentence has all these parts. */
+    const entry = (head: number, type: string, ...parts: readonly string[]) =>
+      until(
+        `a journal entry ${type} with ${parts.join(', ')}`,
+        async () =>
+          (await world.journal(head)).find(
+            (event) => event.type === type && parts.every((part) => event.text.includes(part)),
+          ),
+        5_000,
+      );
+
+    const dialNode = (from: string) => world.hosts.tcp(from, world.address(node, 'global'), linkPort);
+
+    /** A link from a host to an overlay node with whatever identity. @throws MoveError the node's objection. */
+    const link = async (from: string, identity: LinkIdentity): Promise<Link> =>
+      connectLink({
+        transport: await dialNode(from),
+        identity,
+        verifyPeer: () => undefined,
+        deadlineMs: 10_000,
+      });
+
+    /** What `move connect` says when it is turned away. */
+    async function connectError(
+      credential: Parameters<World['connect']>[1] & { host?: string },
+    ): Promise<{ code: string; message: string }> {
+      const { host = 'client-2', ...options } = credential;
+      const outcome = await world
+        .connect(host, { ...options, accessPoints: [`${world.address(node, 'global')}:${linkPort}`] })
+        .then(
+          async (connected) => {
+            await connected.stop();
+            return 'it connected';
+          },
+          (error: Error) => error.message,
+        );
+      return JSON.parse(outcome).error;
+    }
+
+    async function siteIdentity(site: string): Promise<LinkIdentity> {
+      const [key, configuration] = await Promise.all([
+        world.hosts.run(site, 'cat /var/lib/move/key.pem'),
+        world.hosts.run(site, 'cat /var/lib/move/agent.json'),
+      ]);
+      const { certificatePem } = JSON.parse(configuration.stdout) as { certificatePem: string };
+      return { certificatePem, keyPem: key.stdout, trustPem: [trustPem] };
+    }
+
+    const currentRecord = async () =>
+      (await (await world.hosts.agent(node)).call('overlay.fetch', { service }, { deadlineMs: 5_000 }))
+        .record as LocationRecord;
+
+    describe('clients', () => {
+      it('without a certificate', async () => {
+        const head = await world.journalHead();
+        const socket = tlsConnect({
+          socket: await dialNode('client-2'),
+          ALPNProtocols: ['move-link/1'],
+          rejectUnauthorized: false,
+          minVersion: 'TLSv1.3',
+        });
+        const said = await new Promise<string>((resolve) => {
+          let text = '';
+          socket.on('data', (chunk: Buffer) => {
+            text += chunk.toString('latin1');
+          });
+          socket.on('error', (error) => {
+            text += error.message;
+          });
+          socket.on('close', () => resolve(text));
+        });
+        expect(said).toContain('CERTIFICATE_MISSING');
+        expect(said).toContain('ask your administrator');
+        await entry(
+          head,
+          'access.refused',
+          node,
+          world.address('client-2', 'global'),
+          'A client certificate is required',
+        );
+      });
+
+      it('with an expired one', async () => {
+        const issued = await world.issue({ name: 'Late Example', days: 0.00012 });
+        const head = await world.journalHead();
+        await until(
+          'the certificate is expired',
+          () => Date.now() > issued.credential.notAfter + 1_000,
+          20_000,
+        );
+        expect(await connectError({ credential: issued })).toMatchObject({
+          code: 'CERTIFICATE_EXPIRED',
+          message: expect.stringContaining('expired'),
+        });
+        await entry(head, 'access.refused', issued.credential.id.slice(-12), 'expired');
+      }, 40_000);
+
+      it('with a revoked one: live connections end within a second, new ones are refused', async () => {
+        const issued = await world.issue({ name: 'Gone Example' });
+        const person = await world.connect('client-2', { credential: issued });
+        try {
+          const download = await person.download('/catalogue.bin', {
+            bytesPerSecond: 300_000,
+            limitSeconds: 60,
+          });
+          await until('the download has begun', async () => (await download.arrived()) > 100_000, 10_000);
+          const head = await world.journalHead();
+          const askedAt = performance.now();
+          const [revoked, cutAfterMs] = await Promise.all([
+            world.client.call('credential.revoke', { serial: issued.credential.id, reason: 'keyCompromise' }),
+            download.done.then(() => performance.now() - askedAt),
+          ]);
+          expect(cutAfterMs).toBeLessThan(1_000);
+          expect(revoked.accessPointsTold).toBe(8);
+          expect(revoked.toldWithinMs).toBeLessThan(1_000);
+          expect((await download.done).code).not.toBe(0);
+          await entry(head, 'credential.revoked', 'Gone Example', 'keyCompromise');
+          expect(await connectError({ credential: issued })).toMatchObject({
+            code: 'CERTIFICATE_REVOKED',
+            message: expect.stringContaining('revoked'),
+          });
+          await entry(head, 'access.refused', issued.credential.id.slice(-12), 'revoked');
+        } finally {
+          await person.stop();
+        }
+      }, 60_000);
+
+      it('with one that somebody else signed', async () => {
+        const foreign = await createTestAuthority('MOVE authority');
+        const issued = await foreign.issue({ role: 'client', name: 'stranger', services: [service] });
+        const head = await world.journalHead();
+        const credential = { certificatePem: issued.certificatePem, keyPem: issued.keyPem, trustPem };
+        expect(await connectError({ credential })).toMatchObject({ code: 'CERTIFICATE_FOREIGN' });
+        const event = await entry(head, 'access.refused', issued.certificate.serialNumber.slice(-12));
+        expect(event.text).toMatch(/authority|not issued|foreign/i);
+      });
+
+      it('for a service outside of its scope, by the forwarder and by the access point', async () => {
+        const issued = await world.issue({ name: 'Narrow Example', services: ['other.example'] });
+        const head = await world.journalHead();
+        const person = await world.connect('client-2', { credential: issued });
+        try {
+          expect(await person.fetch(homePage.path)).toMatchObject({ code: 0, status: 403 });
+        } finally {
+          await person.stop();
+        }
+        // A forwarder that does not care what its certificate says gets no further.
+        const rogue = await link('client-2', { ...issued, trustPem: [trustPem] });
+        try {
+          await expect(
+            rogue.openStream({ kind: 'service', service, port: 80 }, { deadlineMs: 5_000 }),
+          ).rejects.toMatchObject({ code: 'SCOPE_DENIED', message: expect.stringContaining(service) });
+        } finally {
+          rogue.close();
+        }
+        await entry(head, 'access.refused', 'Narrow Example', service);
+      });
+    });
+
+    describe('announcements', () => {
+      /** What an overlay node answers to an announcement over a link of this holder. */
+      async function announce(
+        from: string,
+        identity: LinkIdentity,
+        record: unknown,
+      ): Promise<{ code: string; message: string }> {
+        const holder = await link(from, identity);
+        try {
+          return await holder.call('directory.announce', { record }, { deadlineMs: 5_000 }).then(
+            (answer) => ({ code: 'ACCEPTED', message: JSON.stringify(answer) }),
+            (error: { code: string; message: string }) => ({ code: error.code, message: error.message }),
+          );
+        } finally {
+          holder.close();
+        }
+      }
+
+      it("of another site's location by a site, in that site's name or in its own", async () => {
+        const identity = await siteIdentity('a2');
+        const record = await currentRecord();
+        expect(record.site).toBe('a1');
+        const head = await world.journalHead();
+        expect(await announce('a2', identity, record)).toMatchObject({ code: 'ANNOUNCE_DENIED' });
+        await entry(head, 'access.refused', 'a2', 'may not announce');
+        const now = Date.now();
+        const stolen = signLocationRecord(
+          {
+            service,
+            site: 'a2',
+            address: `${world.address('a2', 'primary')}:${linkPort}`,
+            epoch: record.epoch,
+            issuedAt: now,
+            expiresAt: now + 60_000,
+            delegation: record.delegation,
+          },
+          { key: identity.keyPem, certificatePem: identity.certificatePem },
+        );
+        expect(await announce('a2', identity, stolen)).toMatchObject({
+          code: 'RECORD_INVALID',
+          message: expect.stringContaining('another service, site or epoch'),
+        });
+        await entry(head, 'access.refused', 'a2', 'another service, site or epoch');
+        expect(await currentRecord()).toMatchObject({ site: 'a1', epoch: record.epoch });
+      });
+
+      it('by a service, even of itself', async () => {
+        const services = path.join(world.home, 'services');
+        const passphrase = readFileSync(path.join(world.home, 'passphrase'), 'utf8').trim();
+        const key = decryptPrivateKeyPem(
+          readFileSync(path.join(services, `${service}.key.pem`), 'utf8'),
+          passphrase,
+        );
+        const certificatePem = readFileSync(path.join(services, `${service}.pem`), 'utf8');
+        const identity = {
+          certificatePem,
+          keyPem: String(key.export({ type: 'pkcs8', format: 'pem' })),
+          trustPem: [trustPem],
+        };
+        const head = await world.journalHead();
+        const refusal = await announce('a2', identity, await currentRecord()).catch(
+          (error: { code: string; message: string }) => error,
+        );
+        // Its certificate may not even begin a connection: it is for serving.
+        expect(refusal.code).toMatch(/^(ROLE_DENIED|ANNOUNCE_DENIED|CERTIFICATE_)/);
+        const serial = new X509Certificate(certificatePem).serialNumber;
+        await until(
+          'a journal entry about it',
+          async () =>
+            (await world.journal(head)).some(
+              (event) =>
+                event.type === 'access.refused' &&
+                (event.text.includes(service) || event.text.toUpperCase().includes(serial)),
+            ),
+          5_000,
+        );
+      });
+
+      it('with an old epoch, by the site that had it', async () => {
+        const old = await currentRecord();
+        const identity = await siteIdentity('a1');
+        expect((await world.move({ to: 'b1' })).state).toBe('done');
+        const head = await world.journalHead();
+        const now = Date.now();
+        const again = signLocationRecord(
+          { ...old, issuedAt: now, expiresAt: now + 60_000 },
+          { key: identity.keyPem, certificatePem: identity.certificatePem },
+        );
+        expect(await announce('a1', identity, again)).toMatchObject({
+          code: 'EPOCH_STALE',
+          message: expect.stringContaining(`epoch ${old.epoch + 1}`),
+        });
+        await entry(head, 'access.refused', 'a1', `epoch ${old.epoch}`);
+        expect(await currentRecord()).toMatchObject({ site: 'b1', epoch: old.epoch + 1 });
+      }, 60_000);
+    });
+
+    describe('floods', () => {
+      const outside = () => [
+        '192.0.2.1',
+        '8.8.8.8',
+        '127.0.0.1',
+        '224.0.0.1',
+        '198.18.250.1',
+        world.address('node-1', 'global'),
+        world.address('client-1', 'global'),
+        world.address('stone-a', 'global'),
+      ];
+
+      it('asked of the console, aimed at anything but a site of this lab', async () => {
+        const sent = async () => {
+          const { links } = await world.counters();
+          return ['bot-1', 'bot-2', 'bot-3'].reduce(
+            (sum, bot) => sum + (links[bot]?.global?.fromHostBytes ?? 0),
+            0,
+          );
+        };
+        const before = await sent();
+        for (const target of outside()) {
+          const head = await world.journalHead();
+          await expect(world.client.call('flood.start', { target, seconds: 1 })).rejects.toMatchObject({
+            code: 'FLOOD_REFUSED',
+            message: expect.stringContaining('Drills send only inside namespaces that this lab made'),
+          });
+          await entry(head, 'flood.refused', 'A flood was refused');
+        }
+        expect((await sent()) - before).toBeLessThan(20_000);
+        expect(world.state.floods).toEqual({});
+      });
+
+      it('asked of a bot directly, aimed at anything but a site of this lab', async () => {
+        const said = await world.hosts.run(
+          'bot-1',
+          `nft 'table inet witness { counter seen { }; chain out { type filter hook output priority -300; meta l4proto udp counter name seen; }; }'`,
+        );
+        expect(said.code).toBe(0);
+        for (const address of outside()) {
+          const flood = await world.hosts.run('bot-1', '/opt/move/bin/node /opt/move/dist/agent.mjs flood', {
+            input: `${JSON.stringify({ address, port: 80, seconds: 1, mbit: 20 })}\n`,
+          });
+          expect([address, flood.code, JSON.parse(flood.stdout).error?.code]).toEqual([
+            address,
+            3,
+            'FLOOD_REFUSED',
+          ]);
+        }
+        const seen = await world.hosts.run('bot-1', 'nft list counter inet witness seen');
+        expect(seen.stdout).toContain('packets 0 ');
+      }, 40_000);
+    });
+  },
+);

@@ -1,0 +1,146 @@
+import { createHash } from 'node:crypto';
+import { createInterface } from 'node:readline';
+import type { OutputOf } from '../../../core/contract/contract.ts';
+import type { RemoteProgram } from '../../../core/fleet/host-connection.ts';
+import type { LabHosts } from './lab-hosts.ts';
+
+/** What `move connect` needs; without a PKCS#12 it is given the PEM files. */
+export type IssuedCredential = Pick<
+  OutputOf<'credential.issue'>,
+  'certificatePem' | 'keyPem' | 'trustPem'
+> & { pkcs12Base64?: string };
+
+export const password = 'correct horse battery';
+
+export interface Fetched {
+  /** What curl ended with; 0 when there was a whole answer. */
+  code: number | null;
+  status: number;
+  bytes: number;
+  sha256: string;
+  seconds: number;
+}
+
+/** `move connect` as a program on a client host. */
+export class Connected {
+  readonly host: string;
+  readonly ready: { httpProxy: string; accessPoint: { name: string; address: string } };
+  readonly #hosts: LabHosts;
+  readonly #program: RemoteProgram;
+  #files = 0;
+
+  private constructor(hosts: LabHosts, host: string, program: RemoteProgram, ready: Connected['ready']) {
+    this.#hosts = hosts;
+    this.host = host;
+    this.#program = program;
+    this.ready = ready;
+  }
+
+  /**
+   * Carries a credential to a client host and runs the forwarder there.
+   * @throws Error with the forwarder's own error line as its message when it does not come up.
+   */
+  static async start(
+    hosts: LabHosts,
+    host: string,
+    options: { credential: IssuedCredential; accessPoints: readonly string[]; name: string },
+  ): Promise<Connected> {
+    const base = `/root/${options.name}`;
+    const { certificatePem, keyPem, trustPem, pkcs12Base64 } = options.credential;
+    await hosts.write(host, `${base}.trust.pem`, trustPem);
+    let who = `--certificate ${base}.pem --key ${base}.key.pem`;
+    if (pkcs12Base64 === undefined) {
+      await hosts.write(host, `${base}.pem`, certificatePem);
+      await hosts.write(host, `${base}.key.pem`, keyPem);
+    } else {
+      await hosts.write(host, `${base}.p12`, Buffer.from(pkcs12Base64, 'base64'));
+      await hosts.write(host, `${base}.password`, password);
+      who = `--pkcs12 ${base}.p12 --password-file ${base}.password`;
+    }
+    const ways = options.accessPoints.map((address) => `--access-point ${address}`).join(' ');
+    const program = await hosts.start(
+      host,
+      `exec /opt/move/bin/move connect ${who} --trust ${base}.trust.pem ${ways} --http 127.0.0.1:0`,
+    );
+    return new Connected(hosts, host, program, await firstLine(program));
+  }
+
+  /** Asks for a path of the service by curl through the forwarder's HTTP proxy. */
+  async fetch(path: string, options: { limitSeconds?: number } = {}): Promise<Fetched> {
+    const limit = options.limitSeconds ?? 5;
+    const file = `/tmp/fetched-${this.#files++}`;
+    const said = await this.#hosts.run(this.host, this.#curl(path, file, limit, ''), {
+      limitMs: (limit + 10) * 1000,
+    });
+    return readFetched(said.stdout);
+  }
+
+  /** Begins a download at a bounded speed; `arrived` says how far it is, `done` what became of it. */
+  async download(
+    path: string,
+    options: { bytesPerSecond: number; limitSeconds: number },
+  ): Promise<{ arrived(): Promise<number>; done: Promise<Fetched> }> {
+    const file = `/tmp/fetched-${this.#files++}`;
+    await this.#hosts.run(this.host, `: > ${file}`);
+    const done = this.#hosts
+      .run(
+        this.host,
+        this.#curl(path, file, options.limitSeconds, `--limit-rate ${options.bytesPerSecond}`),
+        {
+          limitMs: (options.limitSeconds + 10) * 1000,
+        },
+      )
+      .then(({ stdout }) => readFetched(stdout));
+    done.catch(() => undefined);
+    const arrived = async () => Number((await this.#hosts.run(this.host, `stat -c %s ${file}`)).stdout);
+    return { arrived, done };
+  }
+
+  async stop(): Promise<void> {
+    this.#program.kill();
+    await this.#program.exited;
+  }
+
+  #curl(path: string, file: string, limitSeconds: number, more: string): string {
+    return [
+      `curl -s -m ${limitSeconds} ${more} -x ${this.ready.httpProxy} -o ${file} -w '%{exitcode} %{http_code} %{size_download} %{time_total} ' http://shop.example${path}`,
+      `sha256sum < ${file}`,
+      `rm -f ${file}`,
+    ].join('; ');
+  }
+}
+
+export const sha256 = (bytes: Buffer | string): string => createHash('sha256').update(bytes).digest('hex');
+
+function readFetched(text: string): Fetched {
+  const [code, status, bytes, seconds, digest] = text.trim().split(/\s+/);
+  return {
+    code: Number(code),
+    status: Number(status),
+    bytes: Number(bytes),
+    seconds: Number(seconds),
+    sha256: digest ?? '',
+  };
+}
+
+function firstLine(program: RemoteProgram): Promise<Connected['ready']> {
+  return new Promise((resolve, reject) => {
+    let complaints = '';
+    program.stderr.on('data', (chunk: Buffer) => {
+      complaints = (complaints + chunk.toString('utf8')).slice(-4000);
+    });
+    const timer = setTimeout(() => {
+      program.kill();
+      reject(new Error(`move connect was not ready within 20 s: ${complaints}`));
+    }, 20_000);
+    createInterface({ input: program.stdout }).once('line', (line) => {
+      clearTimeout(timer);
+      resolve(JSON.parse(line) as Connected['ready']);
+    });
+    void program.exited.then(() => {
+      clearTimeout(timer);
+      const last = complaints.trim().split('\n').at(-1) ?? '';
+      reject(new Error(last));
+    });
+  });
+}
