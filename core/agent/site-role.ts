@@ -238,6 +238,7 @@ export async function startSiteRole(
       },
       'source.prepare': async ({ move, service, epoch, target: to }) => {
         await source.prepare(move, service, epoch, to);
+        await runtime.turnAway(podIdentifier(service));
         return {};
       },
       'source.run': async ({ move, steps }) => {
@@ -260,7 +261,10 @@ export async function startSiteRole(
         return {};
       },
       'source.rollback': async ({ move }) => {
+        const service = source.list().find((known) => known.move === move)?.service;
         await source.rollback(move);
+        const here = service ? living[service]?.service : undefined;
+        if (here) await publish(here);
         return {};
       },
       'storage.open': async ({ service, path: storagePath, target: to }) => {

@@ -16,8 +16,7 @@ interface Mounted {
 }
 
 const mountDeadlineMs = 8_000;
-/** Reading ahead may take this long before a move goes on without the rest. */
-const warmLimitMs = 400;
+const warmLimitMs = 2_000;
 
 /**
  * The pod's end of lifelines: takes the links that storage sites offer, and mounts each service's
@@ -121,7 +120,8 @@ export class LifelineMount {
           timedOut: result.timedOut,
         },
       );
-    await warmDirectory(directory, AbortSignal.timeout(warmLimitMs));
+    // Beside the move, which does not wait for it.
+    void warmDirectory(directory, AbortSignal.timeout(warmLimitMs));
     return directory;
   }
 

@@ -1,7 +1,10 @@
+import type { z } from 'zod';
 import type { AgentContract, Delegation, Endpoint, ServiceDescription } from '../contract/agent-contract.ts';
 import type { Client } from '../contract/channel.ts';
 import { type Move, type MovePhaseName, movePhaseNames } from '../contract/domain.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
+
+type OutputsOf<N extends keyof AgentContract> = z.output<AgentContract[N]['output']>;
 
 /** What a move needs from the control plane. */
 export interface MovePorts {
@@ -18,6 +21,8 @@ export interface MovePorts {
   firstAnswer(service: string, notBefore: number, limitMs: number): Promise<number | null>;
   now(): number;
 }
+
+type TargetResult = OutputsOf<'target.run'>;
 
 export interface MoveOrder {
   move: Move;
@@ -96,8 +101,9 @@ export class MoveRunner {
   async run(): Promise<Move> {
     try {
       await this.#prepare();
+      const arrival = await this.#awaitArrival();
       await this.#sourceSteps();
-      await this.#targetSteps();
+      await this.#targetSteps(arrival);
       await this.#gate('commit');
     } catch (thrown) {
       return this.#rollBack(toMoveError(thrown));
@@ -179,7 +185,30 @@ export class MoveRunner {
     }
   }
 
-  async #targetSteps(): Promise<void> {
+  /**
+   * Asks the target, before the state is on its way, to verify and restore it the moment it has come: no
+   * round trip lies in between. Only where nobody wants to stop before either step.
+   */
+  async #awaitArrival(): Promise<{ result: Promise<TargetResult> } | null> {
+    if (this.#pauseAt !== null) return null;
+    const target = await this.#ports.agent(this.#move.to);
+    const result = target.call(
+      'target.run',
+      { move: this.#move.id, steps: ['verify', 'restore'] },
+      { deadlineMs: limits.target },
+    );
+    // A fault of the source comes first and is told; this one would only follow from it.
+    result.catch(() => undefined);
+    return { result };
+  }
+
+  async #targetSteps(underWay: { result: Promise<TargetResult> } | null): Promise<void> {
+    if (underWay) {
+      this.#begin('verify');
+      this.#took((await underWay.result).phases, {});
+      this.#checkCancelled();
+      return;
+    }
     for (const group of this.#groups(['verify', 'restore'])) {
       await this.#gate(group[0]!);
       const target = await this.#ports.agent(this.#move.to);

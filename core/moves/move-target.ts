@@ -32,6 +32,7 @@ type Targets = z.infer<typeof targetsSchema>;
 /** State that arrives may not be larger than this. */
 const stateLimitBytes = 4 * 2 ** 30;
 const restoreDeadlineMs = 20_000;
+const arrivalLimitMs = 60_000;
 const endedKept = 20;
 
 /**
@@ -44,7 +45,7 @@ export class MoveTarget {
   readonly #mount: LifelineMount;
   readonly #runDirectory: string;
   readonly #file: DurableFile<Targets>;
-  readonly #arrivals = new Map<string, Promise<ReceivedState>>();
+  readonly #arrivals = new Map<string, PromiseWithResolvers<ReceivedState>>();
   #targets: Targets = {};
 
   constructor(options: {
@@ -130,15 +131,15 @@ export class MoveTarget {
         throw new MoveError('STATE_UNEXPECTED', `The state of this move has arrived already.`, {
           state: target.state,
         });
-      const arrival = receiveState(incoming.accept(), join(this.#runDirectory, move), stateLimitBytes);
-      this.#arrivals.set(move, arrival);
-      arrival.then(
-        () => {
+      const arrival = this.#arrival(move);
+      receiveState(incoming.accept(), join(this.#runDirectory, move), stateLimitBytes).then(
+        (received) => {
           this.#targets[move] = { ...target, state: 'received' };
+          arrival.resolve(received);
         },
         (thrown) => {
-          this.#arrivals.delete(move);
           incoming.stream.reset(toMoveError(thrown));
+          arrival.reject(thrown);
         },
       );
     } catch (thrown) {
@@ -152,11 +153,10 @@ export class MoveTarget {
     const id = podIdentifier(target.service.hostname);
     const phases: PhaseTime[] = [];
     for (const step of steps) {
+      // Asked before the state is there, it begins the moment that it is.
+      const arrived = await this.#arrived(move);
       const startedAt = systemClock.now();
       if (step === 'verify') {
-        const arrived = await this.#arrivals.get(move);
-        if (!arrived)
-          throw new MoveError('STATE_MISSING', 'The state of this move has not arrived.', { move });
         if (!arrived.intact)
           throw new MoveError(
             'STATE_DAMAGED',
@@ -201,7 +201,9 @@ export class MoveTarget {
     if (target.state === 'live')
       throw new MoveError('MOVE_COMMITTED', 'This pod is in service and is not discarded.', { move });
     if (target.state === 'discarded') return;
-    await this.#arrivals.get(move)?.catch(() => undefined);
+    this.#arrivals
+      .get(move)
+      ?.reject(new MoveError('MOVE_CANCELLED', 'The move was taken back before its state had come.'));
     this.#arrivals.delete(move);
     await this.#runtime.discard(podIdentifier(target.service.hostname));
     await this.#mount.forget(target.service.hostname);
@@ -215,6 +217,39 @@ export class MoveTarget {
       if (target.service.hostname === service && target.state === 'live')
         await this.#set(move, { ...target, state: 'discarded' });
     await this.#mount.forget(service);
+  }
+
+  #arrival(move: string): PromiseWithResolvers<ReceivedState> {
+    let arrival = this.#arrivals.get(move);
+    if (!arrival) {
+      arrival = Promise.withResolvers<ReceivedState>();
+      // Whoever runs the next step hears of it.
+      arrival.promise.catch(() => undefined);
+      this.#arrivals.set(move, arrival);
+    }
+    return arrival;
+  }
+
+  async #arrived(move: string): Promise<ReceivedState> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(
+        () =>
+          reject(
+            new MoveError(
+              'STATE_MISSING',
+              `The state of this move has not arrived within ${arrivalLimitMs} ms.`,
+              { move },
+            ),
+          ),
+        arrivalLimitMs,
+      );
+    });
+    try {
+      return await Promise.race([this.#arrival(move).promise, late]);
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   #target(move: string): Targets[string] {

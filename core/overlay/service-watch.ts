@@ -3,6 +3,9 @@ import { MoveError } from '../runtime/errors.ts';
 import type { LocationRecord } from './location-record.ts';
 import type { Locator } from './locator.ts';
 
+/** Sessions that are told of a move in one go, and milliseconds until the next ones are. */
+const toldAtOnce = 8;
+const toldEveryMs = 4;
 const lingerMs = 60_000;
 const maxWatched = 1024;
 
@@ -133,7 +136,19 @@ export class ServiceWatch {
     }
     watched.newest = record;
     if (before && record.epoch === before.epoch) return;
-    for (const listener of [...watched.listeners]) listener(record);
+    this.#tell(watched, record, [...watched.listeners]);
+  }
+
+  /** Some at a time: when hundreds of sessions resume at once, the first answer waits for the last of them. */
+  #tell(
+    watched: Watched,
+    record: LocationRecord,
+    listeners: readonly ((record: LocationRecord) => void)[],
+  ): void {
+    for (const listener of listeners.slice(0, toldAtOnce))
+      if (watched.listeners.has(listener)) listener(record);
+    if (listeners.length > toldAtOnce)
+      this.#clock.after(toldEveryMs, () => this.#tell(watched, record, listeners.slice(toldAtOnce)));
   }
 
   #drop(service: string, watched: Watched): void {

@@ -201,7 +201,6 @@ export class CriuPodRuntime implements PodRuntime {
     this.#parked.add(id);
     return quiesceAndFreeze({
       fence: () => pod.filter.fence(),
-      dropOutside: () => dropOutsideConnections(pod.spec, pod.paths.networkNamespace),
       pause: async () => controlGateway(await connectGateway(init, gatewayLimitMs), 'pause', gatewayLimitMs),
       freeze: () => pod.freezer.freeze(options.freezeMs ?? freezeLimitMs),
       undo: () => this.rollback(id),
@@ -324,6 +323,12 @@ export class CriuPodRuntime implements PodRuntime {
   async unpublish(id: string): Promise<void> {
     const pod = this.#pod(id);
     await unpublishPod(pod.spec, pod.paths, this.#config.hostNetworkNamespace);
+  }
+
+  async turnAway(id: string): Promise<void> {
+    const pod = this.#pod(id);
+    await unpublishPod(pod.spec, pod.paths, this.#config.hostNetworkNamespace);
+    await dropOutsideConnections(pod.spec, pod.paths.networkNamespace);
   }
 
   async close(): Promise<void> {

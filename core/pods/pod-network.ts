@@ -123,9 +123,9 @@ export async function unpublishPod(
 }
 
 /**
- * Ends every TCP connection of a fenced pod whose other end is outside: it stays with the old address, so it
- * is lost in any case, and would hold one of the service's workers until some time-out. The fence keeps the
- * resets in. A kernel without INET_DIAG_DESTROY leaves them to time out, as it says in the limits.
+ * Ends every TCP connection of a pod whose other end is outside: it stays with the old address, so it is lost
+ * in any case, and would hold one of the service's workers until some time-out. After a restore the fence
+ * keeps the resets in. A kernel without INET_DIAG_DESTROY leaves them to time out, as it says in the limits.
  */
 export async function dropOutsideConnections(spec: PodSpec, networkNamespace: string): Promise<void> {
   const inside = [serviceAddressOf(spec), sourceAddressOf(spec), '127.0.0.0/8'].map(

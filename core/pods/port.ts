@@ -170,6 +170,12 @@ export interface PodRuntime {
   /** Forwards a port of the host's primary address to the pod, for direct users. */
   publish(id: string, port: PublishedPort): Promise<void>;
   unpublish(id: string): Promise<void>;
+  /**
+   * Unpublishes, and ends the connections of people who came directly: they cannot follow a move, would hold
+   * the service's workers (under an attack all of them, so that nothing is accepted any more) and swell the
+   * image. Done ahead of a freeze, so that nobody waits for it.
+   */
+  turnAway(id: string): Promise<void>;
   /** Lets go of helper processes; pods go on running. */
   close(): Promise<void>;
 }

@@ -3,8 +3,6 @@ import type { FreezeTimes, GatewayStats } from './port.ts';
 
 export interface QuiesceSteps {
   fence(): Promise<void>;
-  /** Ends connections whose other end is outside the pod. */
-  dropOutside(): Promise<void>;
   /** Pauses the gateway, which answers once the accept queues are empty or 100 ms have passed. */
   pause(): Promise<GatewayStats>;
   freeze(): Promise<void>;
@@ -16,14 +14,12 @@ export interface QuiesceSteps {
  * Brings a running pod to a stand from which it can be checkpointed without losing a connection:
  *
  * 1. fence: no packet from outside may arrive half-done, none may leave that the image knows nothing of;
- * 2. end connections of people who came directly: they cannot follow the service, they would hold its
- *    workers (under an attack all of them, so that nothing is accepted any more) and swell the image;
- * 3. pause the gateway: it closes its unix connections (a checkpoint cannot carry their far ends),
+ * 2. pause the gateway: it closes its unix connections (a checkpoint cannot carry their far ends),
  *    keeps its sessions, and opens no new connection into the service. Before it answers it waits until
  *    the service has accepted what was opened: a connection still in an accept queue belongs to no
  *    process and is not carried. The wait is bounded, since an overloaded service may never catch up;
  *    `drained` says how it went;
- * 4. freeze.
+ * 3. freeze.
  *
  * On an error everything is undone and the error thrown; should undoing fail too, the error says so in
  * its details.
@@ -32,7 +28,6 @@ export async function quiesceAndFreeze(steps: QuiesceSteps): Promise<FreezeTimes
   const start = performance.now();
   try {
     await steps.fence();
-    await steps.dropOutside();
     const fenced = performance.now();
     const stats = await steps.pause();
     const paused = performance.now();

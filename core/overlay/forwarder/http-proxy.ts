@@ -48,8 +48,8 @@ function endToEnd(rawHeaders: readonly string[]): string[] {
 class StreamAgent extends Agent {
   readonly #open: (service: string, port: number) => Promise<Duplex>;
 
-  constructor(open: (service: string, port: number) => Promise<Duplex>) {
-    super({ keepAlive: true, maxSockets: 128, maxFreeSockets: 32, scheduling: 'lifo' });
+  constructor(open: (service: string, port: number) => Promise<Duplex>, keepAlive: boolean) {
+    super({ keepAlive, maxSockets: 256, maxFreeSockets: 32, scheduling: 'lifo' });
     this.#open = open;
   }
 
@@ -71,9 +71,9 @@ class StreamAgent extends Agent {
  */
 export function createHttpProxy(options: HttpProxyOptions): Server {
   const { link, services, openDeadlineMs } = options;
-  const agent = new StreamAgent(async (service, port) =>
-    asHttpSocket(await link.open(service, port, openDeadlineMs)),
-  );
+  const open = async (service: string, port: number) =>
+    asHttpSocket(await link.open(service, port, openDeadlineMs));
+  const agents = { kept: new StreamAgent(open, true), fresh: new StreamAgent(open, false) };
 
   const serviceOf = (hostname: string): string => {
     const service = hostname.toLowerCase().replace(/\.$/, '');
@@ -99,7 +99,7 @@ export function createHttpProxy(options: HttpProxyOptions): Server {
     }
     forward(
       {
-        agent,
+        agents,
         service,
         port: Number(target.port || 80),
         path: `${target.pathname}${target.search}`,
@@ -136,7 +136,10 @@ export function createHttpProxy(options: HttpProxyOptions): Server {
     );
     socket.end(rawErrorPage(error));
   });
-  server.on('close', () => agent.destroy());
+  server.on('close', () => {
+    agents.kept.destroy();
+    agents.fresh.destroy();
+  });
   return server;
 }
 
@@ -162,7 +165,7 @@ function answerError(response: ServerResponse, error: MoveError): void {
 }
 
 interface Forwarded {
-  agent: Agent;
+  agents: { kept: Agent; fresh: Agent };
   service: string;
   port: number;
   path: string;
@@ -171,13 +174,14 @@ interface Forwarded {
 }
 
 function forward(parts: Forwarded, replays: number): void {
-  const { agent, service, port, path, request, response } = parts;
+  const { agents, service, port, path, request, response } = parts;
   const headers = endToEnd(request.rawHeaders);
   const chunked = request.headers['transfer-encoding'] !== undefined;
   if (chunked) headers.push('Transfer-Encoding', 'chunked');
   const hasBody = chunked || Number(request.headers['content-length'] ?? 0) > 0;
   const upstream = httpRequest({
-    agent,
+    // A replay gets a connection of its own: another kept one may have been closed as well.
+    agent: replays === 0 ? agents.kept : agents.fresh,
     host: service,
     port,
     path,
@@ -190,11 +194,19 @@ function forward(parts: Forwarded, replays: number): void {
     // A broken answer breaks the client's connection too: pipeline destroys both.
     pipeline(answer, response, () => undefined);
   });
+  let failed = false;
   upstream.on('error', (thrown) => {
-    // The service may close an idle connection just when it is used again (RFC 9112 §9.3.1).
-    const stale =
-      upstream.reusedSocket && !response.headersSent && !hasBody && replayable.has(request.method ?? '');
-    if (stale && replays < maxReplays && !response.destroyed) {
+    if (failed) return;
+    failed = true;
+    // An overloaded or moving service closes connections before it answers; what is idempotent and has no
+    // body may be asked again without harm (RFC 9110 §9.2.2).
+    const again =
+      !(thrown instanceof MoveError) &&
+      !response.headersSent &&
+      !hasBody &&
+      replayable.has(request.method ?? '');
+    if (again && replays < maxReplays && !response.destroyed) {
+      response.off('close', abandon);
       forward(parts, replays + 1);
       return;
     }
@@ -209,9 +221,10 @@ function forward(parts: Forwarded, replays: number): void {
           );
     answerError(response, error);
   });
-  response.once('close', () => {
+  const abandon = () => {
     if (!response.writableFinished) upstream.destroy();
-  });
+  };
+  response.once('close', abandon);
   if (hasBody) {
     pipeline(request, upstream, () => undefined);
   } else {

@@ -23,6 +23,12 @@ export function asHttpSocket(stream: LinkStream): LinkStream {
     ref: () => target,
     unref: () => target,
   });
+  // A service hangs up on connections that it has kept long enough. The agent looks for a close, not for an
+  // end: an idle stream that stayed half open would swallow the next request.
+  stream.once('end', () => {
+    if ((target as { _httpMessage?: unknown })._httpMessage) stream.end();
+    else stream.destroy();
+  });
   stream.once('close', () => clearTimeout(timer));
   return target;
 }

@@ -27,7 +27,6 @@ function steps(order: string[], failing?: string, waiting = 0): QuiesceSteps {
   };
   return {
     fence: () => step('fence'),
-    dropOutside: () => step('drop'),
     pause: async () => {
       await step('pause');
       return { ...stats, waiting };
@@ -38,10 +37,10 @@ function steps(order: string[], failing?: string, waiting = 0): QuiesceSteps {
 }
 
 describe('quiesceAndFreeze', () => {
-  it('fences before it ends connections, pauses and freezes', async () => {
+  it('fences before it pauses before it freezes', async () => {
     const order: string[] = [];
     const times = await quiesceAndFreeze(steps(order));
-    expect(order).toEqual(['fence', 'drop', 'pause', 'freeze']);
+    expect(order).toEqual(['fence', 'pause', 'freeze']);
     expect(times).toMatchObject({ drained: true, sessions: 3 });
     expect(times.totalMs).toBeGreaterThanOrEqual(times.fenceMs + times.pauseMs + times.freezeMs - 0.001);
   });
@@ -51,7 +50,7 @@ describe('quiesceAndFreeze', () => {
     expect((await quiesceAndFreeze(steps([], undefined, -1))).drained).toBe(false);
   });
 
-  it.each(['fence', 'drop', 'pause', 'freeze'])(
+  it.each(['fence', 'pause', 'freeze'])(
     'undoes everything when it cannot %s, and says what failed',
     async (failing) => {
       const order: string[] = [];
@@ -64,7 +63,7 @@ describe('quiesceAndFreeze', () => {
 
   it('reports the first fault also when undoing fails', async () => {
     await expect(quiesceAndFreeze(steps([], 'all'))).rejects.toMatchObject({
-      code: 'DROP_FAILED',
+      code: 'PAUSE_FAILED',
       details: { undo: { code: 'UNDO_FAILED' } },
     });
   });
