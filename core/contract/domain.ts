@@ -83,6 +83,7 @@ export const clientHostSchema = z.object({
   id: z.string(),
   role: z.enum(['client', 'bot']),
   reach: reachSchema,
+  path: z.enum(['overlay', 'direct', 'none']).describe('by which way it uses a service now'),
   activity: z.string().describe('what it is doing, in words'),
 });
 export type ClientHost = z.infer<typeof clientHostSchema>;
