@@ -238,7 +238,10 @@ export async function startSiteRole(
       },
       'source.prepare': async ({ move, service, epoch, target: to }) => {
         // At once: under a flood every person who waits at the door costs the service another worker.
-        await Promise.all([source.prepare(move, service, epoch, to), runtime.turnAway(podIdentifier(service))]);
+        await Promise.all([
+          source.prepare(move, service, epoch, to),
+          runtime.turnAway(podIdentifier(service)),
+        ]);
         return {};
       },
       'source.run': async ({ move, steps }) => {
