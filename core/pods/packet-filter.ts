@@ -4,6 +4,8 @@ import type { Socket } from 'node:net';
 import { MoveError } from '../runtime/errors.ts';
 import { type Random, secureRandom } from '../runtime/random.ts';
 
+/** What criu marks packets with that it sends itself, to bring a socket into its state (criu's own network lock lets them pass, too). */
+const criuMark = '0xc114';
 const answerLimitMs = 3000;
 const answerLimitBytes = 65536;
 
@@ -65,7 +67,9 @@ export class PacketFilter {
    * after the other, a packet to one that is not there yet would be answered by a reset.
    */
   async still(): Promise<void> {
-    await this.#run('flush chain inet move_pod inner; add rule inet move_pod inner drop');
+    await this.#run(
+      `flush chain inet move_pod inner; add rule inet move_pod inner meta mark != ${criuMark} drop`,
+    );
   }
 
   async stir(): Promise<void> {
