@@ -170,6 +170,8 @@ function addRouter(plan: LabPlan, name: string, number: number, delayMs: number,
     `addr add ${near}/32 dev core`,
     'route add 169.254.0.1 dev core scope link',
     'route add default via 169.254.0.1 dev core',
+    // An address that nobody has is silence, not a loop between this router and the core.
+    `route add blackhole ${publicBlock}.${number}.0/24`,
   );
   router.nft.push(routerRules);
 }
