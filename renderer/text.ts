@@ -196,7 +196,7 @@ export const text = {
       sessions: 'Sessions',
     },
     lost: (lost: number | null, carried: number) =>
-      lost === null ? `${carried} carried` : `${lost} of ${lost + carried} lost`,
+      lost === null ? `${carried} carried` : `${lost} of ${Math.max(lost, carried)} lost`,
     details: (m: Move) => `Details of the move at ${timeWithMs(m.startedAt)}`,
     requestedBy: 'asked by',
     reason: 'reason',

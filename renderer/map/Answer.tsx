@@ -112,7 +112,7 @@ function read(service: Service, move: Move | null, attack: Attack | null, now: n
         lost === null
           ? { figure: String(carried), label: text.answer.sessionsCarried, tone: 'good' }
           : {
-              figure: text.answer.lostOf(lost, lost + carried),
+              figure: text.answer.lostOf(lost, Math.max(lost, carried)),
               label: text.answer.sessionsLost,
               tone: lost > 0 ? 'attack' : 'good',
             },

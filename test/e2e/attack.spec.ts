@@ -83,7 +83,7 @@ test('a flood aimed outside the lab is refused, and the journal says so', async 
   await expect(
     page
       .getByRole('main')
-      .getByText(/^A flood was refused: /)
+      .getByText(/A flood was refused: /)
       .first(),
   ).toBeVisible();
 });

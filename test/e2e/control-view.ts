@@ -18,7 +18,8 @@ export class ControlView {
     if (!client) throw new Error('no control plane answers');
     const view = new ControlView(client);
     const first = new Promise<void>((resolve) => {
-      client.listen('state', {}, (message: StateMessage) => {
+      client.listen('state', {}, (sent) => {
+        const message = sent as StateMessage;
         view.state =
           message.kind === 'snapshot'
             ? { ...emptyState(), ...message.state }

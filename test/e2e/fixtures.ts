@@ -46,7 +46,7 @@ export const test = base.extend<{ possible: undefined; running: RunningConsole; 
     const [name = '', value = ''] = running.cookie.split('=');
     await context.addCookies([{ name, value, url: running.origin, httpOnly: true, sameSite: 'Strict' }]);
     await page.goto(running.origin);
-    await expect(page.getByRole('status').filter({ hasText: 'Connected' })).toBeVisible();
+    await expect(page.getByRole('status').filter({ hasText: /^Connected$/ })).toBeVisible();
     expect(control.state.services[service]).toBeDefined();
     await use(page);
     expect(faults).toEqual([]);
@@ -74,6 +74,8 @@ export async function goTo(page: Page, room: string): Promise<void> {
 
 async function calm(control: ControlView): Promise<void> {
   await control.until('the lab answers', (state) => state.console.console?.phase === 'ready', 60_000);
+  for (const move of Object.values(control.state.moves))
+    if (move.pausedBefore) await control.client.call('move.cancel', { move: move.id });
   if (control.state.console.console?.halted) await control.client.call('emergency.release', {});
   await control.until('the floods end', (state) => Object.keys(state.floods).length === 0);
   await control.until(

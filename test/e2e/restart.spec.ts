@@ -13,7 +13,7 @@ test('when the control plane is killed, the window says so and is back by itself
   process.kill(old, 'SIGKILL');
   await expect(page.getByRole('alert').filter({ hasText: 'Disconnected since' })).toBeVisible();
   await expect(page.getByTestId('answer')).toContainText(service);
-  await expect(page.getByRole('status').filter({ hasText: 'Connected' })).toBeVisible({ timeout: 30_000 });
+  await expect(page.getByRole('status').filter({ hasText: /^Connected$/ })).toBeVisible({ timeout: 30_000 });
 
   const next = await ControlView.attach(running.home);
   try {

@@ -27,7 +27,7 @@ export const test = base.extend<{ possible: undefined; openScene(scene: SceneNam
       const one = await serveDouble(scene);
       served.push(one);
       await page.goto(one.url);
-      await expect(page.getByRole('status').filter({ hasText: 'Connected' })).toBeVisible();
+      await expect(page.getByRole('status').filter({ hasText: /^Connected$/ })).toBeVisible();
       return one;
     });
     for (const one of served) await one.close();

@@ -1,4 +1,5 @@
 import { existsSync } from 'node:fs';
+import type { PlaywrightTestOptions, PlaywrightWorkerOptions } from '@playwright/test';
 
 /** Chromium as browser tests use it: the system's own; nothing is downloaded. */
 export const chromiumPath = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
@@ -9,7 +10,7 @@ export function browserImpossible(): string | null {
 }
 
 /** What Playwright's `use` of every browser test has in common. */
-export const browserUse = {
+export const browserUse: Partial<PlaywrightTestOptions & PlaywrightWorkerOptions> = {
   browserName: 'chromium',
   viewport: { width: 1440, height: 900 },
   launchOptions: {
@@ -24,4 +25,4 @@ export const browserUse = {
       '--no-first-run',
     ],
   },
-} as const;
+};
