@@ -106,7 +106,9 @@ describe.skipIf(why !== null)(`the main job${why ? ` (${why})` : ''}`, () => {
 
   // The verdict also judges how fast it all was, which two processors that share the whole miniature internet
   // with its flood do not decide; the long run holds it to the bars, here it must be quick within reason.
-  it('loses nobody in the flood of a drill, whatever its verdict on speed', { timeout: 120_000 }, async () => {
+  it('loses nobody in the flood of a drill, whatever its verdict on speed', {
+    timeout: 120_000,
+  }, async () => {
     const drill = await world.cli(['drill', 'run', 'udp-flood', '--json', '--to', 'b1']);
     const report = drillReportSchema.parse(JSON.parse(drill.stdout));
     expect(report.overlay).toMatchObject({ failures: 0 });
