@@ -1,32 +1,16 @@
-import { existsSync } from 'node:fs';
 import { defineConfig } from '@playwright/test';
+import { browserUse } from './test/support/chromium.ts';
 
-const chromium = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
-
-/** Browser tests drive the real console in the system's own Chromium; nothing is downloaded. */
+/** Browser tests drive the real console over the real core and one real lab. */
 export default defineConfig({
   testDir: 'test/e2e',
+  globalSetup: './test/e2e/bring-up.ts',
   workers: 1,
   fullyParallel: false,
   timeout: 60_000,
-  expect: { timeout: 10_000 },
+  globalTimeout: 8 * 60_000,
+  expect: { timeout: 15_000 },
   reporter: [['list']],
-  outputDir: 'test-results',
-  use: {
-    browserName: 'chromium',
-    viewport: { width: 1440, height: 900 },
-    trace: 'retain-on-failure',
-    launchOptions: {
-      ...(existsSync(chromium) ? { executablePath: chromium } : {}),
-      args: [
-        ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
-        '--disable-gpu',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-        '--disable-quic',
-        '--no-first-run',
-      ],
-    },
-  },
+  outputDir: 'test-results/e2e',
+  use: { ...browserUse, trace: 'retain-on-failure' },
 });

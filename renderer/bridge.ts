@@ -110,7 +110,10 @@ function preloadPorts(channel: PreloadChannel): () => ConsolePort {
       onClose: (listener) => {
         closeListener = listener;
       },
-      close: () => me.end(null),
+      close: () => {
+        if (current === me) channel.close();
+        me.end(null);
+      },
     };
   };
 }

@@ -2,7 +2,7 @@
 
 /** 7 ms, 0.41 s, 12.4 s, 3 min 5 s. */
 export function duration(ms: number): string {
-  if (ms < 100) return `${ms < 10 && ms !== Math.round(ms) ? ms.toFixed(1) : Math.round(ms)} ms`;
+  if (ms < 9.95 && ms >= 0.05) return `${ms.toFixed(1).replace('.0', '')} ms`;
   if (ms < 1_000) return `${Math.round(ms)} ms`;
   if (ms < 60_000) return `${(ms / 1_000).toFixed(ms < 10_000 ? 2 : 1)} s`;
   const seconds = Math.round(ms / 1_000);
@@ -14,9 +14,9 @@ export function seconds(ms: number): { figure: string; unit: string } {
   return { figure: (ms / 1_000).toFixed(2), unit: 's' };
 }
 
-/** A latency, split: whole milliseconds from 10 ms on, one digit below, seconds from 10 s on. */
+/** A latency, split: whole milliseconds from 10 ms on, one digit below, seconds from 1 s on. */
 export function latency(ms: number): { figure: string; unit: string } {
-  if (ms >= 10_000) return { figure: (ms / 1_000).toFixed(1), unit: 's' };
+  if (ms >= 999.5) return { figure: (ms / 1_000).toFixed(ms < 9_995 ? 2 : 1), unit: 's' };
   return { figure: ms < 10 ? ms.toFixed(1) : String(Math.round(ms)), unit: 'ms' };
 }
 
@@ -83,6 +83,13 @@ export function place(id: string): string {
   if (/^[a-z]{1,2}\d{1,2}$/.test(id)) return id.toUpperCase();
   const stone = /^stone-([a-z]{1,2})$/.exec(id);
   return stone ? `stone ${stone[1]!.toUpperCase()}` : id;
+}
+
+/** A sentence of core's with its hosts named as everywhere in the window; `known` says which words are hosts. */
+export function withPlaces(sentence: string, known: Readonly<Record<string, unknown>>): string {
+  return sentence.replace(/(?<![\w.-])[a-z]{1,2}\d{1,2}(?![\w-])/g, (word) =>
+    Object.hasOwn(known, word) ? place(word) : word,
+  );
 }
 
 /** One of something, several of it. */

@@ -4,6 +4,7 @@ import { count, duration, place, seconds, span, timeWithMs } from './format.ts';
 /** Every text of the window, in one place. Sentence case, plain verbs, no exclamation. */
 export const text = {
   product: 'MOVE Console',
+  lab: (name: string) => `${name} lab`,
   views: {
     map: 'Map',
     services: 'Services',
@@ -70,6 +71,7 @@ export const text = {
     beforeFreeze: 'still answering',
     predicted: (ms: number) => `predicted ${seconds(ms).figure} s`,
     sessionsLost: 'sessions lost',
+    sessionsCarried: 'sessions carried',
     lostOf: (lost: number, all: number) => `${lost} of ${all}`,
     sessionsOpen: 'sessions open',
     lastOutage: (ms: number) => `last outage ${seconds(ms).figure} s`,
@@ -193,7 +195,8 @@ export const text = {
       wire: 'On the wire',
       sessions: 'Sessions',
     },
-    lost: (lost: number, carried: number) => `${lost} of ${lost + carried} lost`,
+    lost: (lost: number | null, carried: number) =>
+      lost === null ? `${carried} carried` : `${lost} of ${Math.max(lost, carried)} lost`,
     details: (m: Move) => `Details of the move at ${timeWithMs(m.startedAt)}`,
     requestedBy: 'asked by',
     reason: 'reason',

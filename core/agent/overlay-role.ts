@@ -21,6 +21,8 @@ import type { RoleContext, RunningRole } from './role.ts';
 
 type OverlayConfiguration = NonNullable<AgentConfiguration['roles']['overlay']>;
 
+/** Ends of a session that neither its client nor its service wanted. */
+const lostBy = new Set(['SESSION_LOST', 'PARKED_TOO_LONG', 'SESSION_PROTOCOL']);
 const ringMethods = ['ping', 'state', 'step', 'notify', 'leaving'] as const;
 const successorListLength = 4;
 
@@ -46,6 +48,7 @@ export async function startOverlayRole(
   };
   let parts: { ring: RingNode; directory: Directory; locator: RingLocator } | null = null;
   const servlets: Record<string, string> = {};
+  const lost: Record<string, number> = {};
 
   const compose = ({ pool, router }: { pool: LinkPool; router: StreamRouter }): RingLocator => {
     const transport: RingTransport = {
@@ -139,6 +142,8 @@ export async function startOverlayRole(
       refusedBy(event, context);
       if (event.type === 'session-closed' && event.code)
         context.log(`a session of ${event.client} with ${event.service} ended: ${event.code}`);
+      if (event.type === 'session-closed' && lostBy.has(event.code ?? ''))
+        lost[event.service] = (lost[event.service] ?? 0) + 1;
       if ((event.type === 'session-opened' || event.type === 'session-resumed') && event.servlet)
         servlets[event.service] = event.servlet;
     },
@@ -170,6 +175,7 @@ export async function startOverlayRole(
               open + parked,
             ]),
           ),
+          lost,
           servlets,
           records: directory.records().map(({ record, owner }) => ({
             service: record.service,

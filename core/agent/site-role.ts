@@ -237,8 +237,11 @@ export async function startSiteRole(
         return {};
       },
       'source.prepare': async ({ move, service, epoch, target: to }) => {
-        await source.prepare(move, service, epoch, to);
-        await runtime.turnAway(podIdentifier(service));
+        // At once: under a flood every person who waits at the door costs the service another worker.
+        await Promise.all([
+          source.prepare(move, service, epoch, to),
+          runtime.turnAway(podIdentifier(service)),
+        ]);
         return {};
       },
       'source.run': async ({ move, steps }) => {

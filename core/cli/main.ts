@@ -14,10 +14,11 @@ for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     if (interruptions === 3) process.exit(130);
   });
 // A reader that went away, as in "move journal --follow | head", ends the command and is no fault.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  stop.abort();
-});
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    stop.abort();
+  });
 
 process.exitCode = await runMove(allCommands, process.argv.slice(2), {
   print: (value) => process.stdout.write(`${JSON.stringify(value)}\n`),

@@ -108,16 +108,6 @@ export const siteStatusSchema = z.object({
     }),
   ),
 });
-export type SiteStatus = z.infer<typeof siteStatusSchema>;
-
-export const ringStateSchema = z.object({
-  identifier: z.string(),
-  name: z.string(),
-  address: z.string(),
-  predecessor: z.string().nullable(),
-  successors: z.array(z.string()),
-  fingers: z.array(z.string()),
-});
 
 export const overlayStatusSchema = z.object({
   ring: z.unknown().describe("the node's ring state, as checkRingInvariant reads it"),
@@ -127,6 +117,9 @@ export const overlayStatusSchema = z.object({
   fingers: z.array(z.string()),
   clientLinks: z.number().int(),
   sessions: z.record(z.string(), z.number().int()).describe('open sessions by service, as access point'),
+  lost: z
+    .record(z.string(), z.number().int())
+    .describe('sessions by service that ended though neither end wanted it, since the node started'),
   servlets: z.record(z.string(), z.string()).describe('the servlet of the most recent path, by service'),
   records: z.array(
     z.object({ service: z.string(), site: z.string(), epoch: z.number().int(), owner: z.boolean() }),

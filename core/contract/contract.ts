@@ -212,14 +212,9 @@ export const contract = {
 } as const;
 
 export type Contract = typeof contract;
-type Named<K extends 'command' | 'query' | 'stream'> = {
-  [N in keyof Contract]: Contract[N]['kind'] extends K ? N : never;
-}[keyof Contract];
-
 export type MethodName = {
   [N in keyof Contract]: Contract[N] extends { kind: 'stream' } ? never : N;
 }[keyof Contract];
-export type StreamName = Named<'stream'>;
 /** What a caller may leave out (defaults) is optional here. */
 export type InputOf<N extends keyof Contract> = z.input<Contract[N]['input']>;
 /** What the handler sees after checking. */

@@ -14,9 +14,6 @@ export const errorBodySchema = z.object({
   details: z.record(z.string(), z.unknown()).optional(),
 });
 
-export const hostRoleSchema = z.enum(['site', 'stone', 'overlay', 'client', 'bot', 'admin']);
-export type HostRole = z.infer<typeof hostRoleSchema>;
-
 export const reachSchema = z.enum(['unknown', 'reaching', 'up', 'down']);
 
 export const consoleInfoSchema = z.object({
@@ -32,7 +29,6 @@ export const consoleInfoSchema = z.object({
 export type ConsoleInfo = z.infer<typeof consoleInfoSchema>;
 
 export const ispSchema = z.object({ id: z.string(), name: z.string() });
-export type Isp = z.infer<typeof ispSchema>;
 
 export const ringRoleSchema = z.enum(['access-point', 'servlet', 'directory', 'replica']);
 
@@ -87,6 +83,7 @@ export const clientHostSchema = z.object({
   id: z.string(),
   role: z.enum(['client', 'bot']),
   reach: reachSchema,
+  path: z.enum(['overlay', 'direct', 'none']).describe('by which way it uses a service now'),
   activity: z.string().describe('what it is doing, in words'),
 });
 export type ClientHost = z.infer<typeof clientHostSchema>;

@@ -45,6 +45,7 @@ export class AttachedFleet {
   readonly #enrolment: Enrolment;
   readonly #keys: ServiceKeys;
   readonly #seats: Seat[] = [];
+  #stopping = false;
   readonly #failedAgents = new Set<string>();
   readonly #refusals = new Map<string, number>();
   readonly #waits = new Set<() => void>();
@@ -92,6 +93,8 @@ export class AttachedFleet {
     const { manifest, store } = this.context;
     await this.#enrolment.restore();
     this.#showHosts();
+    // Alarms that last are told again; what an earlier run was asked about them is asked anew.
+    this.response.withdraw('the control plane was restarted');
     const withAgents = Object.values(manifest.hosts)
       .filter((host) => ['overlay', 'site', 'stone'].includes(host.role))
       .map((host) => host.name);
@@ -124,6 +127,7 @@ export class AttachedFleet {
 
   /** Lets go of everything on this side; the lab, agents and pods go on. */
   async stop(): Promise<void> {
+    this.#stopping = true;
     await this.drills.stopAll('the control plane ends');
     await this.floods.stopAll();
     this.#stopped = true;
@@ -258,7 +262,7 @@ export class AttachedFleet {
   }
 
   #startSeats(): void {
-    const { manifest, fleet, log, authority } = this.context;
+    const { manifest, fleet, log, authority, store } = this.context;
     const clients = Object.values(manifest.hosts).filter((host) => host.role === 'client');
     const service = manifest.services[0];
     if (!service) return;
@@ -299,6 +303,8 @@ export class AttachedFleet {
       this.#seats.push(seat);
       this.observer.watch(seat);
       seat.start();
+      const activity = `uses ${service.hostname} ${path === 'overlay' ? 'through the overlay' : 'directly'}`;
+      store.change([{ op: 'patch', collection: 'clients', id: host.name, value: { path, activity } }]);
     }
   }
 
@@ -387,7 +393,8 @@ export class AttachedFleet {
             id,
             role: host.role,
             reach: 'up',
-            activity: host.role === 'bot' ? 'idle' : 'uses the service',
+            path: 'none',
+            activity: 'idle',
           },
         });
     }
@@ -404,6 +411,8 @@ export class AttachedFleet {
   }
 
   #showReach(host: string, reach: HostReach): void {
+    // Connections that we close ourselves say nothing about the hosts behind them.
+    if (this.#stopping) return;
     const { store, recorder } = this.context;
     const collection = (['nodes', 'sites', 'stones', 'clients'] as const).find(
       (name) => store.state[name][host],
@@ -440,6 +449,7 @@ export class AttachedFleet {
   }
 
   #onEvent(host: string, event: AgentEvent): void {
+    if (this.#stopping) return;
     const { recorder } = this.context;
     if (event.type === 'links') this.observer.links(host, event.links);
     else if (event.type === 'attack') this.response.report(host, event);
@@ -448,7 +458,8 @@ export class AttachedFleet {
       recorder.record({
         kind: 'observation',
         type: 'access.refused',
-        tone: 'attack',
+        // A handshake that broke off is a bad line, not somebody who was turned away.
+        tone: event.code === 'LINK_HANDSHAKE' ? 'muted' : 'attack',
         text: `${host} refused ${event.who}: ${event.message}`,
         subject: host,
         actor: `agent:${host}`,

@@ -13,6 +13,8 @@ const lookEveryMs = 1_000;
 const telemetryEveryMs = 500;
 const callDeadlineMs = 2_000;
 const ringOptions = { successorListLength: 4 };
+/** How long after its end a move is held to account for sessions that end. */
+const lostCountedMs = 90_000;
 /** Zave's invariant must fail this many looks in a row before it is said: neighbours are read one after the other. */
 const failuresBeforeSaid = 3;
 
@@ -27,6 +29,8 @@ export class Observer {
   readonly #telemetryListeners = new Set<(telemetry: Telemetry) => void>();
   readonly #samples = new Map<Seat, ProbeSample[]>();
   readonly #links = new Map<string, Telemetry['links'][number]>();
+  readonly #lost = new Map<string, Readonly<Record<string, number>>>();
+  readonly #lostBeforeMove = new Map<string, number>();
   readonly #lifelineBytes = new Map<string, { bytes: number; at: number }>();
   #timers: NodeJS.Timeout[] = [];
   #looking = false;
@@ -97,7 +101,9 @@ export class Observer {
     if (this.#looking) return;
     this.#looking = true;
     try {
-      await Promise.all([this.#lookAtOverlay(), this.#lookAtSites()]);
+      // While a service is frozen its people wait for its sites: nobody else asks them anything.
+      const moving = Object.values(this.#context.store.state.moves).some(({ state }) => state === 'running');
+      await Promise.all([this.#lookAtOverlay(), moving ? undefined : this.#lookAtSites()]);
     } finally {
       this.#looking = false;
     }
@@ -158,6 +164,7 @@ export class Observer {
       });
     }
     this.#context.store.change(changes);
+    this.#countLost(states);
     const complete = states.size === Object.keys(this.#context.store.state.nodes).length;
     if (states.size === 0) return;
     const check = checkRingInvariant(
@@ -172,6 +179,41 @@ export class Observer {
         culprit: violation ? violation.culprit : null,
         rule: violation ? `${violation.rule}: ${violation.detail}` : null,
       });
+  }
+
+  /**
+   * Says after a move how many sessions it cost: those that access points had to end against the will of
+   * both ends since it began. One that was parked too long ends later and is added then.
+   */
+  #countLost(states: ReadonlyMap<string, OverlayStatus>): void {
+    const { store, clock, recorder } = this.#context;
+    const total = (service: string) =>
+      [...this.#lost.values()].reduce((sum, lost) => sum + (lost[service] ?? 0), 0);
+    const before = new Map(Object.keys(store.state.services).map((service) => [service, total(service)]));
+    for (const [node, { lost }] of states) this.#lost.set(node, lost);
+    for (const move of Object.values(store.state.moves)) {
+      const { id, service, endedAt, sessionsCarried } = move;
+      const atStart = this.#lostBeforeMove.get(id);
+      if (endedAt === null) {
+        if (atStart === undefined) this.#lostBeforeMove.set(id, before.get(service) ?? total(service));
+        continue;
+      }
+      if (atStart === undefined) continue;
+      const lost = Math.max(0, total(service) - atStart);
+      if (clock.now() - endedAt > lostCountedMs) this.#lostBeforeMove.delete(id);
+      else if (move.state === 'done' && sessionsCarried !== null && lost !== move.sessionsLost)
+        recorder.record({
+          kind: 'observation',
+          type: 'move.sessions',
+          tone: lost === 0 ? 'good' : 'attack',
+          text:
+            lost === 0
+              ? `No session of ${service} was lost; ${sessionsCarried} were open.`
+              : `${lost} of ${Math.max(lost, sessionsCarried)} sessions of ${service} were lost.`,
+          subject: service,
+          changes: [{ op: 'patch', collection: 'moves', id, value: { sessionsLost: lost } }],
+        });
+    }
   }
 
   async #lookAtSites(): Promise<void> {

@@ -31,6 +31,10 @@ export class HostConnection {
   private constructor(host: string, client: Client) {
     this.host = host;
     this.#client = client;
+    // Every channel that is being opened listens for the end of the connection.
+    client.setMaxListeners(0);
+    // Every channel on its way waits for the end of the connection too; there may be many at once.
+    client.setMaxListeners(0);
     this.closed = new Promise((resolve) => {
       client.once('close', () => {
         this.#open = false;

@@ -23,7 +23,6 @@ const linkCountersSchema = z.object({
   fromHostBytes: z.number(),
   fromHostPackets: z.number(),
 });
-export type LinkCounters = z.infer<typeof linkCountersSchema>;
 
 export const labCountersSchema = z.object({
   /** host -> link -> counters */

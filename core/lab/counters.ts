@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { runChecked } from '../runtime/process.ts';
 import type { LabCounters } from './control-protocol.ts';
@@ -61,41 +60,4 @@ export async function readRouterCounters(plan: LabPlan): Promise<LabCounters> {
     }),
   );
   return counters;
-}
-
-/** The counters of one interface as the host itself sees them. */
-export interface InterfaceCounters {
-  receivedBytes: number;
-  receivedPackets: number;
-  receiveDroppedPackets: number;
-  sentBytes: number;
-  sentPackets: number;
-}
-
-/**
- * Reads all interfaces of the calling process's network namespace from the kernel's one table, which costs
- * 0.1 ms. For programs on a host.
- */
-export async function readHostCounters(): Promise<Record<string, InterfaceCounters>> {
-  return parseHostCounters(await readFile('/proc/self/net/dev', 'utf8'));
-}
-
-/** Understands the text of /proc/net/dev. */
-export function parseHostCounters(text: string): Record<string, InterfaceCounters> {
-  return Object.fromEntries(
-    text.split('\n').flatMap((line) => {
-      const match = /^\s*([^:\s]+):\s*(.*)$/.exec(line);
-      if (!match) return [];
-      const numbers = match[2]!.trim().split(/\s+/).map(Number);
-      const at = (index: number) => numbers[index] ?? 0;
-      const counters = {
-        receivedBytes: at(0),
-        receivedPackets: at(1),
-        receiveDroppedPackets: at(3),
-        sentBytes: at(8),
-        sentPackets: at(9),
-      };
-      return [[match[1]!, counters] as const];
-    }),
-  );
 }

@@ -13,7 +13,7 @@ import { stoneSocket } from './ssh-files.ts';
  * All hosts share this machine's processors, which real ones do not: those that stand for attackers must
  * not take from the others what no flood could.
  */
-const niceness = { site: -10, stone: -10, admin: -10, overlay: -5, client: 0, bot: 10 } as const;
+const niceness = { site: -15, stone: -10, admin: -10, overlay: -5, client: 0, bot: 10 } as const;
 
 /** One host of the lab: its processes, and the power switch that ends and starts them. */
 export class HostProcess {

@@ -27,7 +27,6 @@ export const probeOptionsSchema = z.strictObject({
   /** Longest time in seconds that the probe runs by itself; it ends earlier when told to. */
   seconds: z.number().positive().max(3600).default(600),
 });
-export type ProbeProgramOptions = z.input<typeof probeOptionsSchema>;
 
 /** Samples kept for the summary; a longer run sums up its last part and says so. */
 const KEPT_SAMPLES = 400_000;

@@ -30,6 +30,10 @@ export interface MoveOrder {
   pauseAt: MovePhaseName | null;
 }
 
+/** A host that does not answer is asked again this often to take its side back: a frozen service waits for it. */
+const rollbackTries = 30;
+const rollbackPauseMs = 1_000;
+
 const beforeCommit = new Set<MovePhaseName>([
   'prepare',
   'freeze',
@@ -304,11 +308,20 @@ export class MoveRunner {
     const { id, from, to, service } = this.#move;
     const faults: string[] = [];
     const attempt = async (host: string, act: (agent: Client<AgentContract>) => Promise<unknown>) => {
-      try {
-        await act(await this.#ports.agent(host));
-      } catch (thrown) {
-        const fault = toMoveError(thrown);
-        if (fault.code !== 'MOVE_UNKNOWN') faults.push(`${host}: ${fault.message}`);
+      for (let tries = 1; ; tries += 1) {
+        try {
+          await act(await this.#ports.agent(host));
+          return;
+        } catch (thrown) {
+          const fault = toMoveError(thrown);
+          if (fault.code === 'MOVE_UNKNOWN') return;
+          if (tries < rollbackTries) {
+            await new Promise((resolve) => setTimeout(resolve, rollbackPauseMs));
+            continue;
+          }
+          faults.push(`${host}: ${fault.message}`);
+          return;
+        }
       }
     };
     const options = { deadlineMs: limits.rollback };

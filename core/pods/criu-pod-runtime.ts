@@ -209,6 +209,7 @@ export class CriuPodRuntime implements PodRuntime {
 
   async rollback(id: string): Promise<void> {
     const pod = this.#pod(id);
+    await pod.filter.stir();
     await pod.filter.unfence();
     pod.freezer.thaw();
     this.#parked.delete(id);
@@ -223,6 +224,8 @@ export class CriuPodRuntime implements PodRuntime {
       });
     }
     try {
+      // Until a rollback stirs it again: what moves between the pod's own sockets would tear the image.
+      await pod.filter.still();
       return await dumpPod(this.#config, pod.spec, pod.paths, this.#init(pod), imageDir);
     } catch (error) {
       const cause = toMoveError(error);
@@ -271,6 +274,7 @@ export class CriuPodRuntime implements PodRuntime {
     const storage = storageOnHost(pod.spec, options.storage);
     checkCheckpoint(pod.spec, imageDir);
     await pod.filter.fence();
+    await pod.filter.still();
     try {
       const restoreMs = await restorePod(this.#config, pod.spec, pod.paths, imageDir, {
         storage,
@@ -278,6 +282,7 @@ export class CriuPodRuntime implements PodRuntime {
         killAll: () => this.#signalAll(pod),
       });
       await dropOutsideConnections(pod.spec, pod.paths.networkNamespace);
+      await pod.filter.stir();
       this.#parked.delete(id);
       saveRecord(pod.paths, { version: 1, spec: pod.spec, prepared: false });
       return { restoreMs, pid: this.#init(pod) };

@@ -1,8 +1,11 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { statSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { MoveError } from '../runtime/errors.ts';
 import { type Random, secureRandom } from '../runtime/random.ts';
 
+/** What criu marks packets with that it sends itself, to bring a socket into its state (criu's own network lock lets them pass, too). */
+const criuMark = '0xc114';
 const answerLimitMs = 3000;
 const answerLimitBytes = 65536;
 
@@ -10,7 +13,7 @@ const answerLimitBytes = 65536;
  * The packet filter of one pod's network namespace, spoken to through one held `nft -i`. Starting a
  * program for each change costs 6 to 30 ms on the hot path of a move; a held one answers in under 1.
  *
- * Rules: processes of the pod may always talk to each other. From outside, new connections may come
+ * Rules: processes of the pod may talk to each other, but for the moments of a dump or a restore. From outside, new connections may come
  * only to the service's ports; outwards go only packets of connections that came in here. So a service
  * never calls out by itself, and packets of old direct connections that a restored pod still believes
  * in never leave the new site, which they would give away. "Came in here" is a connection mark drawn
@@ -20,6 +23,7 @@ const answerLimitBytes = 65536;
 export class PacketFilter {
   readonly namespace: string;
   #child: ChildProcessWithoutNullStreams | undefined;
+  #identity = 0;
   #answer = '';
   #trouble = '';
   #wake: () => void = () => undefined;
@@ -40,10 +44,11 @@ export class PacketFilter {
     await this.#run(
       `table inet move_pod { }; delete table inet move_pod; table inet move_pod { ` +
         'chain gate { drop; }; ' +
+        'chain inner { }; ' +
         'chain incoming { type filter hook input priority 0; policy drop; ' +
-        `iif "lo" accept; jump gate; ct mark ${mark} accept; ${open}}; ` +
+        `iif "lo" jump inner; iif "lo" accept; jump gate; ct mark ${mark} accept; ${open}}; ` +
         'chain outgoing { type filter hook output priority 0; policy drop; ' +
-        `oif "lo" accept; jump gate; ct mark ${mark} accept; }; }`,
+        `oif "lo" jump inner; oif "lo" accept; jump gate; ct mark ${mark} accept; }; }`,
     );
   }
 
@@ -55,6 +60,20 @@ export class PacketFilter {
   async unfence(): Promise<void> {
     const gate = await this.#run('flush chain inet move_pod gate');
     if (gate.includes('drop')) throw this.#failure('the fence did not open');
+  }
+
+  /**
+   * Stops packets between the pod's own processes too. While criu takes sockets out or puts them back one
+   * after the other, a packet to one that is not there yet would be answered by a reset.
+   */
+  async still(): Promise<void> {
+    await this.#run(
+      `flush chain inet move_pod inner; add rule inet move_pod inner meta mark != ${criuMark} drop`,
+    );
+  }
+
+  async stir(): Promise<void> {
+    await this.#run('flush chain inet move_pod inner');
   }
 
   async isFenced(): Promise<boolean> {
@@ -83,6 +102,10 @@ export class PacketFilter {
   }
 
   async #exchange(line: string): Promise<string> {
+    // A pod that comes back has another namespace under the same name; a held nft would rule the old one.
+    const identity = statSync(this.namespace).ino;
+    if (this.#child && identity !== this.#identity) this.close();
+    this.#identity = identity;
     const child = this.#child ?? this.#open();
     this.#answer = '';
     this.#trouble = '';

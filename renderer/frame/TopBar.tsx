@@ -20,7 +20,7 @@ export function TopBar() {
       <div className="brand">
         <img src={icon} alt="" width="24" height="24" />
         <strong>{text.product}</strong>
-        {info?.labName && <span className="lab">{info.labName}</span>}
+        {info?.labName && <span className="lab">{text.lab(info.labName)}</span>}
         {info?.readOnly && <span className="pill">{text.readOnly}</span>}
       </div>
       <button

@@ -22,6 +22,7 @@ const newsMs = 600_000;
 /** The largest type on the screen: where the service is, what it cost, whether anyone lost a session. */
 export function Answer({ service, move }: { service: Service | null; move: Move | null }) {
   const attacks = activeAttacks(useCollection('attacks'));
+  const sites = useCollection('sites');
   const attack = service ? (attacks.find((one) => one.site === service.site) ?? null) : null;
   const running = move !== null && isUnderWay(move);
   const now = useNow(running ? 80 : attack ? 250 : 10_000);
@@ -32,7 +33,8 @@ export function Answer({ service, move }: { service: Service | null; move: Move 
         <p className="muted">{text.answer.noServiceHint}</p>
       </section>
     );
-  const reading = read(service, move, attack, now);
+  const arriving = Math.max(attack?.inboundMbit ?? 0, sites[service.site]?.primaryInMbit ?? 0);
+  const reading = read(service, move, attack && { ...attack, inboundMbit: arriving }, now);
   return (
     <section className="answer" data-tone={reading.tone} data-testid="answer">
       <h1>
@@ -98,19 +100,22 @@ function read(service: Service, move: Move | null, attack: Attack | null, now: n
       second: open,
     };
   if (move?.outageMs != null && service.site === move.to && isNews(service, move, now)) {
-    const lost = move.sessionsLost ?? 0;
-    const all = lost + (move.sessionsCarried ?? 0);
+    const lost = move.sessionsLost;
+    const carried = move.sessionsCarried ?? 0;
     return {
       sentence: text.answer.moved(move.from, move.to),
       tone: 'good',
       ...seconds(move.outageMs),
       label: text.answer.outage,
       note: move.predictedOutageMs === null ? '' : text.answer.predicted(move.predictedOutageMs),
-      second: {
-        figure: text.answer.lostOf(lost, all),
-        label: text.answer.sessionsLost,
-        tone: lost > 0 ? 'attack' : 'good',
-      },
+      second:
+        lost === null
+          ? { figure: String(carried), label: text.answer.sessionsCarried, tone: 'good' }
+          : {
+              figure: text.answer.lostOf(lost, Math.max(lost, carried)),
+              label: text.answer.sessionsLost,
+              tone: lost > 0 ? 'attack' : 'good',
+            },
     };
   }
   const failed =

@@ -54,10 +54,9 @@ export function ServicePath(props: { service: Service; places: Places; angles: A
   );
 }
 
-/** How a client uses a service, told from the words of its activity. */
+/** By which way a client uses a service right now. */
 export function wayOf(host: ClientHost): 'overlay' | 'direct' | 'idle' {
-  if (host.reach === 'down' || host.activity === '' || /\bidle\b/i.test(host.activity)) return 'idle';
-  return /\bdirect/i.test(host.activity) ? 'direct' : 'overlay';
+  return host.reach === 'down' || host.path === 'none' ? 'idle' : host.path;
 }
 
 function entry(from: Point, access: number, places: Places): Point[] {
@@ -102,16 +101,21 @@ export function LifelineFlow({ lifeline, places }: { lifeline: Lifeline; places:
 /** Floods where they hit: one bundle from every source to the primary link, with what arrives. */
 export function FloodFlows({ places }: { places: Places }) {
   const floods = useCollection('floods');
+  const sites = useCollection('sites');
   const attacks = activeAttacks(useCollection('attacks'));
   const running = Object.values(floods).filter((flood) => flood.state === 'running');
   const targets = new Map<string, { bots: string[]; rate: number; sources: number | null }>();
   for (const attack of attacks)
-    targets.set(attack.site, { bots: [], rate: attack.inboundMbit, sources: attack.sources });
+    targets.set(attack.site, {
+      bots: [],
+      rate: Math.max(attack.inboundMbit, sites[attack.site]?.primaryInMbit ?? 0),
+      sources: attack.sources,
+    });
   for (const flood of running) {
     const known = targets.get(flood.site);
     targets.set(flood.site, {
       bots: [...(known?.bots ?? []), ...flood.bots],
-      rate: known && known.rate > 0 ? known.rate : flood.offeredMbit,
+      rate: flood.offeredMbit,
       sources: known?.sources ?? flood.bots.length,
     });
   }
@@ -130,15 +134,13 @@ export function FloodFlows({ places }: { places: Places }) {
 }
 
 function Bundle(props: {
-  site: Point & { angle: number };
+  site: Places['sites'][string];
   from: Point[];
   rate: number;
   sources: number | null;
 }) {
   const { site, from } = props;
   const strands = Math.max(3, Math.min(9, Math.round(24 / from.length)));
-  const label = between(site.angle, 1.13);
-  const right = label.x >= 0;
   return (
     <g className="flood">
       {from.map((start, bot) =>
@@ -157,8 +159,8 @@ function Bundle(props: {
           );
         }),
       )}
-      <g transform={`translate(${label.x + (right ? 26 : -26)} ${label.y})`}>
-        <text className="steady flood-label" textAnchor={right ? 'start' : 'end'}>
+      <g transform={`translate(${site.x} ${site.y})`}>
+        <text className="steady flood-label" y={site.size === 'card' ? 50 : 36} textAnchor="middle">
           {text.map.flood(props.sources, mbit(props.rate))}
         </text>
       </g>
@@ -169,7 +171,7 @@ function Bundle(props: {
 /** Strands bow apart on a short way, and go around outside the sectors on a long one. */
 function floodWay(start: Point, site: Point & { angle: number }, a: number, b: number): Point[] {
   if (Math.abs(turn(angleOf(start), site.angle)) > 64)
-    return around(angleOf(start), site.angle, 1.07 + b * 0.1, 18);
+    return around(angleOf(start), site.angle, 1.06 + a * 0.12, 18);
   const x = site.x - start.x;
   const y = site.y - start.y;
   return [{ x: start.x + x * 0.55 + a * 26 + y * 0.1, y: start.y + y * 0.55 + b * 26 - x * 0.1 }];

@@ -1,9 +1,11 @@
 import type { JournalEvent } from '../../core/contract/domain.ts';
-import { timeWithMs } from '../format.ts';
+import { timeWithMs, withPlaces } from '../format.ts';
+import { useCollection } from '../store/console-store.ts';
 import { text } from '../text.ts';
 
 /** Events with their times to the millisecond, coloured by what they mean. */
 export function JournalList({ events }: { events: readonly JournalEvent[] }) {
+  const sites = useCollection('sites');
   return (
     <ol className="journal-list">
       {events.map((event) => (
@@ -11,7 +13,7 @@ export function JournalList({ events }: { events: readonly JournalEvent[] }) {
           <time dateTime={new Date(event.at).toISOString()}>{timeWithMs(event.at)}</time>
           <span>
             <span className="unseen">{text.journal.tone[event.tone]}</span>
-            {event.text}
+            {withPlaces(event.text, sites)}
           </span>
         </li>
       ))}

@@ -1,14 +1,15 @@
 import { useState } from 'react';
 import type { Proposal } from '../../core/contract/domain.ts';
-import { place } from '../format.ts';
+import { place, withPlaces } from '../format.ts';
 import { approve, decline } from '../store/commands.ts';
-import { useMayAct } from '../store/console-store.ts';
+import { useCollection, useMayAct } from '../store/console-store.ts';
 import { text } from '../text.ts';
 import { useNow } from './use-now.ts';
 
 /** A decision: why, where to, what it costs, what stays behind, how to undo it. */
 export function ProposalCard({ proposal }: { proposal: Proposal }) {
   const mayAct = useMayAct();
+  const sites = useCollection('sites');
   const [asked, setAsked] = useState(false);
   const now = useNow(1_000);
   const decide = (how: typeof approve | typeof decline) => {
@@ -20,7 +21,7 @@ export function ProposalCard({ proposal }: { proposal: Proposal }) {
       <h3 id={`proposal-${proposal.id}`}>{text.proposal.title(proposal)}</h3>
       {proposal.reasons.map((reason) => (
         <p key={reason} className="reason">
-          {reason}
+          {withPlaces(reason, sites)}
         </p>
       ))}
       <dl className="facts">
@@ -35,7 +36,7 @@ export function ProposalCard({ proposal }: { proposal: Proposal }) {
         <dt>{text.proposal.behind}</dt>
         <dd>{proposal.staysBehind.join(', ') || text.proposal.nothingBehind}</dd>
         <dt>{text.proposal.undo}</dt>
-        <dd>{proposal.undo}</dd>
+        <dd>{withPlaces(proposal.undo, sites)}</dd>
       </dl>
       <div className="actions">
         <button

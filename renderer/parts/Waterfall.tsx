@@ -23,12 +23,11 @@ export function Waterfall({ move }: { move: Move }) {
   const present = live ? Math.max(now, lastKnown) : lastKnown;
   const expected = live ? (move.predictedOutageMs ?? 0) : 0;
   const length = Math.max(present - begin, expected, 1);
-  const rows = movePhaseNames.filter((name) => name !== 'commit' || byPhase.has('commit'));
   return (
     <table className="waterfall">
       <caption className="unseen">{text.phases.table}</caption>
       <tbody>
-        {rows.map((name) => {
+        {movePhaseNames.map((name) => {
           const phase = byPhase.get(name);
           const end = phase ? (phase.endedAt ?? present) : 0;
           const left = phase ? Math.max(0, (phase.startedAt - begin) / length) : 0;

@@ -166,7 +166,7 @@ function History({ moves }: { moves: Move[] }) {
               <td className="number">
                 {move.sessionsCarried === null
                   ? '–'
-                  : text.move.lost(move.sessionsLost ?? 0, move.sessionsCarried)}
+                  : text.move.lost(move.sessionsLost, move.sessionsCarried)}
               </td>
             </tr>
             {open && (

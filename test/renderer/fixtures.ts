@@ -1,9 +1,19 @@
 import { test as base, expect, type Page } from '@playwright/test';
+import { browserImpossible } from '../support/chromium.ts';
 import type { SceneName } from './scenes.ts';
 import { type ServedDouble, serveDouble } from './serve-double.ts';
 
 /** Opens the window on a scene; a fault or a violated content policy in the page fails the test. */
-export const test = base.extend<{ openScene(scene: SceneName): Promise<ServedDouble> }>({
+export const test = base.extend<{ possible: undefined; openScene(scene: SceneName): Promise<ServedDouble> }>({
+  possible: [
+    // biome-ignore lint/correctness/noEmptyPattern: Playwright reads which fixtures are wanted from the pattern
+    async ({}, use, info) => {
+      const impossible = browserImpossible();
+      info.skip(impossible !== null, impossible ?? '');
+      await use(undefined);
+    },
+    { auto: true },
+  ],
   openScene: async ({ page }, use) => {
     const faults: string[] = [];
     const served: ServedDouble[] = [];
@@ -17,7 +27,7 @@ export const test = base.extend<{ openScene(scene: SceneName): Promise<ServedDou
       const one = await serveDouble(scene);
       served.push(one);
       await page.goto(one.url);
-      await expect(page.getByRole('status').filter({ hasText: 'Connected' })).toBeVisible();
+      await expect(page.getByRole('status').filter({ hasText: /^Connected$/ })).toBeVisible();
       return one;
     });
     for (const one of served) await one.close();

@@ -1,29 +1,15 @@
 import { defineConfig } from '@playwright/test';
+import { browserUse } from '../support/chromium.ts';
 
-/** Browser tests of the window over a double of the contract; `vite build -c renderer/vite.config.ts` first. */
+/** Browser tests of the window over a double of the contract; `npm run build` first. */
 export default defineConfig({
   testDir: '.',
   testMatch: '*.spec.ts',
   outputDir: '../../test-results/renderer',
-  timeout: 20_000,
-  expect: { timeout: 5_000 },
+  timeout: 30_000,
+  expect: { timeout: 10_000 },
   workers: 1,
   fullyParallel: false,
   reporter: 'list',
-  use: {
-    browserName: 'chromium',
-    viewport: { width: 1440, height: 900 },
-    launchOptions: {
-      executablePath: process.env.CHROMIUM_PATH ?? '/usr/bin/chromium',
-      args: [
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-quic',
-        '--no-first-run',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-      ],
-    },
-  },
+  use: browserUse,
 });

@@ -14,7 +14,7 @@ export function makeScene(name: SceneName, now: number): ConsoleState {
   state.console.console = {
     id: 'console',
     version: '0.1.0',
-    labName: 'lab',
+    labName: 'default',
     phase: name === 'empty' ? 'starting' : 'ready',
     phaseText:
       name === 'empty' ? 'The lab is being brought up: 30 namespaces, 42 links.' : 'Everything is up.',
@@ -90,11 +90,12 @@ function addHosts(
       id: `client-${c}`,
       role: 'client',
       reach: 'up',
+      path: c === 1 ? 'overlay' : c === 2 ? 'direct' : 'none',
       activity:
         c === 1 ? 'uses shop.example through the overlay' : c === 2 ? 'uses shop.example directly' : '',
     };
   for (let b = 1; b <= bots; b += 1)
-    state.clients[`bot-${b}`] = { id: `bot-${b}`, role: 'bot', reach: 'up', activity: 'idle' };
+    state.clients[`bot-${b}`] = { id: `bot-${b}`, role: 'bot', reach: 'up', path: 'none', activity: 'idle' };
 }
 
 function addService(state: Mutable, site: string, sessions: number): void {

@@ -10,7 +10,7 @@ test('a lost connection is said, commands wait, and it returns by itself', async
   served.double.apply({ op: 'patch', collection: 'services', id: 'shop.example', value: { sessions: 77 } });
   served.admit();
   await page.getByRole('button', { name: 'Try now' }).click();
-  await expect(page.getByRole('status').filter({ hasText: 'Connected' })).toBeVisible();
+  await expect(page.getByRole('status').filter({ hasText: /^Connected$/ })).toBeVisible();
   await expect(page.getByTestId('answer')).toContainText('77');
 });
 

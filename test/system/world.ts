@@ -6,7 +6,7 @@ import type { Contract, InputOf, OutputOf } from '../../core/contract/contract.t
 import type { JournalEvent, Move } from '../../core/contract/domain.ts';
 import type { ConsoleState } from '../../core/contract/state.ts';
 import { linkPort } from '../../core/control/host-plan.ts';
-import type { LabCounters, LinkCounters } from '../../core/lab/control-protocol.ts';
+import type { LabCounters } from '../../core/lab/control-protocol.ts';
 import {
   labStatus,
   readLabCounters,
@@ -24,6 +24,8 @@ import { until } from './world/conditions.ts';
 import { Connected, type IssuedCredential, password, sha256 } from './world/connect.ts';
 import { ControlProcess, cliProgram } from './world/control-process.ts';
 import { LabHosts } from './world/lab-hosts.ts';
+
+type LinkCounters = NonNullable<NonNullable<LabCounters['links'][string]>[LabLinkName]>;
 
 export { until } from './world/conditions.ts';
 export { Connected, password, sha256 } from './world/connect.ts';

@@ -55,9 +55,9 @@ async function vitest(/** @type {string} */ config) {
 }
 
 /** @returns {Promise<Tally>} */
-async function playwright() {
-  const file = path.join(work, 'playwright.json');
-  const status = await run('playwright', ['test', '--reporter=line,json'], {
+async function playwright(/** @type {string} */ config) {
+  const file = path.join(work, `${config.replaceAll('/', '-')}.json`);
+  const status = await run('playwright', ['test', '--config', config, '--reporter=line,json'], {
     PLAYWRIGHT_JSON_OUTPUT_FILE: file,
   });
   const report = readJson(file);
@@ -111,7 +111,12 @@ const stages = [
   },
   { name: 'unit', when: true, run: () => vitest('vitest.config.ts') },
   { name: 'system', when: present('vitest.system.config.ts'), run: () => vitest('vitest.system.config.ts') },
-  { name: 'browser', when: present('playwright.config.ts'), run: playwright },
+  {
+    name: 'window',
+    when: present('test/renderer/playwright.config.ts'),
+    run: () => playwright('test/renderer/playwright.config.ts'),
+  },
+  { name: 'browser', when: present('playwright.config.ts'), run: () => playwright('playwright.config.ts') },
 ];
 
 /** @type {typeof stages} */

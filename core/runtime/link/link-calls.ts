@@ -2,14 +2,11 @@ import type { Clock } from '../clock.ts';
 import { MoveError, toMoveError } from '../errors.ts';
 import { peerError } from './error-body.ts';
 import { frameType, jsonFrame } from './frames.ts';
-import type { Link } from './link.ts';
-
-export type CallHandler = (method: string, params: unknown, link: Link) => unknown;
 
 interface CallParts {
   send(frame: Buffer): void;
-  handler(): CallHandler | undefined;
-  link: Link;
+  /** What answers calls now, if anything does. */
+  handler(): ((method: string, params: unknown) => unknown) | undefined;
   maxCalls: number;
   clock: Clock;
 }
@@ -93,7 +90,7 @@ export class LinkCalls {
         throw new MoveError('TOO_MANY_CALLS', 'Too many calls are under way on this link; wait for answers.');
       if (!handler)
         throw new MoveError('METHOD_UNKNOWN', `This end of the link does not answer ${method}.`, { method });
-      frame = jsonFrame(frameType.result, id, await handler(method, params, this.#parts.link));
+      frame = jsonFrame(frameType.result, id, await handler(method, params));
     } catch (thrown) {
       frame = jsonFrame(frameType.fault, id, toMoveError(thrown).toBody());
     } finally {

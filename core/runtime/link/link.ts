@@ -4,7 +4,6 @@ import type { Clock } from '../clock.ts';
 import { MoveError, toMoveError } from '../errors.ts';
 import { peerError } from './error-body.ts';
 import { FrameReader, frameHeader, frameType, jsonFrame, maxDataBytes, parseJsonBody } from './frames.ts';
-import type { CallHandler } from './link-calls.ts';
 import { LinkCalls } from './link-calls.ts';
 import { LinkPulse } from './link-pulse.ts';
 import type { StreamCarrier } from './link-stream.ts';
@@ -21,7 +20,7 @@ export interface IncomingStream {
 export interface LinkHandlers {
   onStream?: (incoming: IncomingStream, link: Link) => void;
   /** Answers a call; a throw travels back as its error. */
-  onCall?: CallHandler;
+  onCall?: (method: string, params: unknown, link: Link) => unknown;
   onNotify?: (method: string, params: unknown, link: Link) => void;
 }
 
@@ -123,8 +122,10 @@ export class Link {
     };
     this.#calls = new LinkCalls({
       send: (frame) => this.#send(frame),
-      handler: () => this.handlers.onCall,
-      link: this,
+      handler: () => {
+        const answer = this.handlers.onCall;
+        return answer && ((method, params) => answer(method, params, this));
+      },
       maxCalls: parts.limits.maxCalls,
       clock: parts.clock,
     });

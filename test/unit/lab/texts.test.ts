@@ -1,6 +1,5 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { parseHostCounters } from '../../../core/lab/counters.ts';
 import { shellWords } from '../../../core/lab/exec.ts';
 import type { LabHost } from '../../../core/lab/manifest.ts';
 import { labPaths } from '../../../core/lab/paths.ts';
@@ -66,24 +65,6 @@ describe('the sample storage', () => {
     const digest = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex');
     expect(digest(catalogue())).toBe('7cd2c6ab7cc3918a6ff662fc708a01dadc07f112925cc9538a2a6b465bcc3c68');
     expect(catalogue().subarray(0, 1024).equals(Buffer.alloc(1024))).toBe(false);
-  });
-});
-
-describe('interface counters', () => {
-  it('are read from the text of the kernel', () => {
-    const text = `Inter-|   Receive                            |  Transmit
- face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs drop fifo colls carrier compressed
-primary: 100 2 0 1 0 0 0 0 300 4 0 0 0 0 0 0
-`;
-    expect(parseHostCounters(text)).toEqual({
-      primary: {
-        receivedBytes: 100,
-        receivedPackets: 2,
-        receiveDroppedPackets: 1,
-        sentBytes: 300,
-        sentPackets: 4,
-      },
-    });
   });
 });
 

@@ -1,0 +1,87 @@
+import { test as base, expect, type Page } from '@playwright/test';
+import type { Service } from '../../core/contract/domain.ts';
+import { ControlView } from './control-view.ts';
+import { environmentNames as names, type RunningConsole } from './running-console.ts';
+
+export const service = 'shop.example';
+
+/**
+ * A window on the running console, and the console's own view beside it. Every test begins with a calm lab:
+ * the service runs, nothing floods, nothing is halted. A fault in the page fails the test.
+ */
+export const test = base.extend<{ possible: undefined; running: RunningConsole; control: ControlView }>({
+  possible: [
+    // biome-ignore lint/correctness/noEmptyPattern: Playwright reads which fixtures are wanted from the pattern
+    async ({}, use, info) => {
+      const impossible = process.env[names.impossible];
+      info.skip(impossible !== undefined, impossible ?? '');
+      await use(undefined);
+    },
+    { auto: true },
+  ],
+  // biome-ignore lint/correctness/noEmptyPattern: as above
+  running: async ({}, use) => {
+    const said = (name: string) => process.env[name] ?? '';
+    await use({
+      home: said(names.home),
+      origin: said(names.origin),
+      address: said(names.address),
+      cookie: said(names.cookie),
+    });
+  },
+  control: async ({ running }, use) => {
+    const control = await ControlView.attach(running.home);
+    await calm(control);
+    await use(control);
+    control.close();
+  },
+  page: async ({ page, context, running, control }, use) => {
+    const faults: string[] = [];
+    page.on('pageerror', (error) => faults.push(error.message));
+    page.on('console', (message) => {
+      // A lost connection is what one of the tests causes itself.
+      if (message.type() === 'error' && !/WebSocket connection/.test(message.text()))
+        faults.push(message.text());
+    });
+    const [name = '', value = ''] = running.cookie.split('=');
+    await context.addCookies([{ name, value, url: running.origin, httpOnly: true, sameSite: 'Strict' }]);
+    await page.goto(running.origin);
+    await expect(page.getByRole('status').filter({ hasText: /^Connected$/ })).toBeVisible();
+    expect(control.state.services[service]).toBeDefined();
+    await use(page);
+    expect(faults).toEqual([]);
+  },
+});
+
+export { expect };
+
+/** The service as the control plane sees it. */
+export const serviceIn = (control: ControlView): Service => control.state.services[service]!;
+
+/** Another site than the one the service is at, in another ISP, so that nothing is shared. */
+export function elsewhere(control: ControlView): string {
+  const { site } = serviceIn(control);
+  const isp = control.state.sites[site]?.isp;
+  const other = Object.values(control.state.sites).find((one) => one.isp !== isp && one.reach === 'up');
+  if (!other) throw new Error('there is no other site');
+  return other.id;
+}
+
+/** Goes to a room by the rail. */
+export async function goTo(page: Page, room: string): Promise<void> {
+  await page.getByRole('navigation').getByRole('button', { name: room }).click();
+}
+
+async function calm(control: ControlView): Promise<void> {
+  await control.until('the lab answers', (state) => state.console.console?.phase === 'ready', 60_000);
+  for (const move of Object.values(control.state.moves))
+    if (move.pausedBefore) await control.client.call('move.cancel', { move: move.id });
+  if (control.state.console.console?.halted) await control.client.call('emergency.release', {});
+  await control.until('the floods end', (state) => Object.keys(state.floods).length === 0);
+  await control.until(
+    'no site is attacked',
+    (state) => !Object.values(state.sites).some((site) => site.attacked),
+  );
+  await control.until('the service runs', (state) => state.services[service]?.state === 'running');
+  await control.client.call('service.policy', { service, policy: 'approve' });
+}
