@@ -246,6 +246,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
       stopping.abort();
       info({ phase: 'stopping', phaseText: 'The control plane is stopping.' });
       await fleet?.stop();
+      recorder.close();
       saveSnapshot(journal);
       authority.close();
       journal.close();
