@@ -94,8 +94,6 @@ export class AttachedFleet {
     const { manifest, store } = this.context;
     await this.#enrolment.restore();
     this.#showHosts();
-    // Alarms that last are told again; what an earlier run was asked about them is asked anew.
-    this.response.withdraw('the control plane was restarted');
     const withAgents = Object.values(manifest.hosts)
       .filter((host) => ['overlay', 'site', 'stone'].includes(host.role))
       .map((host) => host.name);
