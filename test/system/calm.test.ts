@@ -17,6 +17,7 @@ describe.skipIf(why !== null)(`calm${why ? ` (${why})` : ''}`, () => {
     'a %s raises no alarm and moves nothing',
     async (kind) => {
       const drill = await world.cli(['drill', 'run', kind, '--json']);
+      if (drill.stdout === '') throw new Error(`The drill has no report: ${drill.stderr}`);
       const report = drillReportSchema.parse(JSON.parse(drill.stdout));
       expect(report.hypothesis.filter((statement) => !statement.held)).toEqual([]);
       expect(report).toMatchObject({ verdict: true, drill: kind, alarms: 0 });

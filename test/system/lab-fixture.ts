@@ -52,9 +52,17 @@ export function footprint(home: string): Footprint {
   return { labId, cgroup: freezer.directory, namespaces };
 }
 
-/** What the machine still shows of a lab; empty when nothing of it is left. */
-export function leftOf(home: string, { labId, cgroup, namespaces }: Footprint): string[] {
-  const living = readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+/**
+ * What the machine still shows of a lab; empty when nothing of it is left. Namespaces are known by inode
+ * numbers, which the kernel gives out again: with `startedBefore` (seconds since the machine's start) younger
+ * processes, as those of somebody else's next lab, do not count as their holders.
+ */
+export function leftOf(
+  home: string,
+  { labId, cgroup, namespaces }: Footprint,
+  startedBefore = Number.POSITIVE_INFINITY,
+): string[] {
+  const living = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && startOf(name) <= startedBefore);
   const held = namespacesOf(living);
   return [
     ...[...namespaces].filter((name) => held.has(name)),
@@ -67,6 +75,19 @@ export function leftOf(home: string, { labId, cgroup, namespaces }: Footprint): 
     ...readdirSync('/sys/class/net').filter((name) => ['console', 'core', 'l0', 'r0', 'a1.p'].includes(name)),
     ...(existsSync('/run/lab') ? ['/run/lab'] : []),
   ];
+}
+
+/** Seconds from the machine's start to a process's; infinite for one that is gone. 100 ticks make a second. */
+function startOf(pid: string): number {
+  try {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)?.split(' ') ?? [];
+    return Number(fields[19]) / 100;
+  } catch (error) {
+    // a process may end between the listing and the reading
+    if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code ?? ''))
+      return Number.POSITIVE_INFINITY;
+    throw error;
+  }
 }
 
 function processesIn(cgroup: string): string[] {

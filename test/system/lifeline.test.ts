@@ -74,6 +74,12 @@ describe.skipIf(why !== null)(`the lifeline${why ? ` (${why})` : ''}`, () => {
     await world.setPower('a1', false);
     try {
       expect((await world.proceed(paused.id)).state).toBe('done');
+      // Until the cut is noticed, people who wait for the storage may hold every worker of the service.
+      await until(
+        'what is in its memory answers',
+        async () => (await person.fetch(ownPath, { limitSeconds: 2 })).sha256 === own,
+        15_000,
+      );
       for (let round = 0; round < 3; round += 1) await expectOwn();
       expect(await world.copies()).toMatchObject([{ site: 'b1', state: 'running', thawed: true }]);
     } finally {

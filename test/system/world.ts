@@ -270,8 +270,10 @@ export class World {
     await this.hosts.close();
     await this.control.stop();
     await stopLab({ home: this.home });
-    await within(5_000, () => leftOf(this.home, this.#footprint).length === 0);
-    const left = leftOf(this.home, this.#footprint);
+    const endedAt = os.uptime();
+    const look = () => leftOf(this.home, this.#footprint, endedAt);
+    await within(5_000, () => look().length === 0);
+    const left = look();
     rmSync(this.home, { recursive: true, force: true });
     if (left.length > 0) throw new Error(`The world left this behind: ${left.join(', ')}`);
   }

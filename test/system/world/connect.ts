@@ -26,13 +26,13 @@ export class Connected {
   readonly host: string;
   readonly ready: { httpProxy: string; accessPoint: { name: string; address: string } };
   readonly #hosts: LabHosts;
-  readonly #program: RemoteProgram;
+  readonly #pidFile: string;
   #files = 0;
 
-  private constructor(hosts: LabHosts, host: string, program: RemoteProgram, ready: Connected['ready']) {
+  private constructor(hosts: LabHosts, host: string, pidFile: string, ready: Connected['ready']) {
     this.#hosts = hosts;
     this.host = host;
-    this.#program = program;
+    this.#pidFile = pidFile;
     this.ready = ready;
   }
 
@@ -60,9 +60,9 @@ export class Connected {
     const ways = options.accessPoints.map((address) => `--access-point ${address}`).join(' ');
     const program = await hosts.start(
       host,
-      `exec /opt/move/bin/move connect ${who} --trust ${base}.trust.pem ${ways} --http 127.0.0.1:0`,
+      `echo $$ > ${base}.pid; exec /opt/move/bin/move connect ${who} --trust ${base}.trust.pem ${ways} --http 127.0.0.1:0`,
     );
-    return new Connected(hosts, host, program, await firstLine(program));
+    return new Connected(hosts, host, `${base}.pid`, await firstLine(program));
   }
 
   /** Asks for a path of the service by curl through the forwarder's HTTP proxy. */
@@ -96,9 +96,10 @@ export class Connected {
     return { arrived, done };
   }
 
+  /** Ends the forwarder and waits until its process is gone. */
   async stop(): Promise<void> {
-    this.#program.kill();
-    await this.#program.exited;
+    const script = `p=$(cat ${this.#pidFile}); kill -TERM $p; while kill -0 $p 2>/dev/null; do sleep 0.02; done`;
+    await this.#hosts.run(this.host, script, { limitMs: 10_000 });
   }
 
   #curl(path: string, file: string, limitSeconds: number, more: string): string {
