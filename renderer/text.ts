@@ -73,7 +73,7 @@ export const text = {
     sessionsLost: 'sessions lost',
     sessionsCarried: 'sessions carried',
     lostOf: (lost: number, all: number) => `${lost} of ${all}`,
-    sessionsOpen: 'sessions open',
+    sessionsOpen: (n: number) => (n === 1 ? 'session open' : 'sessions open'),
     lastOutage: (ms: number) => `last outage ${seconds(ms).figure} s`,
     underAttack: 'under attack',
     inbound: 'inbound',
@@ -307,6 +307,7 @@ export const text = {
     issue: 'Issue a certificate',
     search: 'Search by name, service or serial',
     showExpired: 'Show expired',
+    showHosts: 'Show hosts and services',
     trust: 'Export trust',
     trustDone: 'Saved the trust store and the revocation list.',
     columns: {

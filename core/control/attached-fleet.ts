@@ -70,6 +70,7 @@ export class AttachedFleet {
     const seats = () => this.#seats;
     this.moves = new Moves(this.context, this.#keys, seats);
     this.response = new AttackResponse(this.context, this.moves);
+    this.moves.onTakenBack = () => this.response.reconsider();
     this.drills = new Drills(this.context, this.response, seats);
     this.floods = new Floods(this.context);
     this.observer = new Observer(this.context, this.#enrolment, seats);
@@ -93,8 +94,6 @@ export class AttachedFleet {
     const { manifest, store } = this.context;
     await this.#enrolment.restore();
     this.#showHosts();
-    // Alarms that last are told again; what an earlier run was asked about them is asked anew.
-    this.response.withdraw('the control plane was restarted');
     const withAgents = Object.values(manifest.hosts)
       .filter((host) => ['overlay', 'site', 'stone'].includes(host.role))
       .map((host) => host.name);
@@ -329,6 +328,19 @@ export class AttachedFleet {
           collection: 'attacks',
           id: attack.id,
           value: { state: 'over', overAt: this.context.clock.now() },
+        });
+    // Whether a proposal still stands is found out anew: an attack that goes on is told again.
+    for (const proposal of Object.values(store.state.proposals))
+      if (proposal.state === 'waiting')
+        changes.push({
+          op: 'patch',
+          collection: 'proposals',
+          id: proposal.id,
+          value: {
+            state: 'withdrawn',
+            decidedAt: this.context.clock.now(),
+            decidedBy: 'the control plane began anew',
+          },
         });
     for (const host of Object.values(manifest.hosts)) {
       if (host.isp)

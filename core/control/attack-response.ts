@@ -53,37 +53,11 @@ export class AttackResponse {
       reason: proposal.reasons[0] ?? 'approved',
       attack: proposal.attack,
     });
-    const decided = this.#decide(
+    return this.#decide(
       { ...proposal, state: 'approved', move: move.id },
       by,
       `${by} approved: ${proposal.service} moves to ${proposal.to}.`,
     );
-    this.withdraw('it moves already', proposal.service);
-    return decided;
-  }
-
-  /** Takes back proposals that nobody needs to decide any more: all of them, or those of one service. */
-  withdraw(why: string, service?: string): void {
-    const waiting = Object.values(this.#context.store.state.proposals).filter(
-      (proposal) => proposal.state === 'waiting' && (service === undefined || proposal.service === service),
-    );
-    if (waiting.length === 0) return;
-    const decidedAt = this.#context.clock.now();
-    this.#context.recorder.record({
-      kind: 'observation',
-      type: 'proposal.withdrawn',
-      tone: 'muted',
-      text: `Withdrawn, since ${why}: ${waiting.map((proposal) => `${proposal.service} to ${proposal.to}`).join(', ')}.`,
-      changes: waiting.map(
-        ({ id }) =>
-          ({
-            op: 'patch',
-            collection: 'proposals',
-            id,
-            value: { state: 'withdrawn', decidedBy: why, decidedAt },
-          }) as const,
-      ),
-    });
   }
 
   decline(id: string, by: string): Proposal {

@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Move, MovePhaseName, Service } from '../contract/domain.ts';
+import type { Change } from '../contract/state.ts';
 import { MoveRunner } from '../moves/move-runner.ts';
 import { predictOutage } from '../moves/prediction.ts';
 import { chooseTarget } from '../moves/target-choice.ts';
@@ -23,6 +24,8 @@ export class Moves {
   readonly #runners = new Map<string, MoveRunner>();
   readonly #waiters = new Set<() => void>();
   readonly #timers = new Set<NodeJS.Timeout>();
+  /** Called when a move that somebody had asked for by hand was taken back. */
+  onTakenBack: () => void = () => undefined;
   #stopped = false;
 
   constructor(context: ControlContext, keys: ServiceKeys, seats: () => readonly Seat[]) {
@@ -198,6 +201,7 @@ export class Moves {
       for (const undo of restore) undo();
       this.#runners.delete(move.id);
       this.#wake();
+      if (move.state === 'rolled-back' && move.requestedBy !== 'policy' && !this.#stopped) this.onTakenBack();
       // Committed and not at its end: nothing may be taken back, so it is tried until the target answers.
       if (move.state !== 'committed' || this.#stopped) return;
       const timer = setTimeout(() => {
@@ -258,6 +262,7 @@ export class Moves {
       changes: [
         { op: 'upsert', collection: 'moves', id: move.id, value: move },
         { op: 'patch', collection: 'services', id: move.service, value: service },
+        ...(type === 'move.started' ? this.#overtaken(move) : []),
         ...this.#forgotten(),
       ],
     });
@@ -270,6 +275,18 @@ export class Moves {
     if (move.state === 'committed') return { site: move.to, epoch: move.epoch, state: 'moving' };
     if (move.state === 'rolled-back') return { state: 'running' };
     return { state: move.state === 'failed' ? 'down' : 'moving' };
+  }
+
+  /** Proposals for a service that moves anyway wait for nobody any more. */
+  #overtaken(move: Move): Change[] {
+    return Object.values(this.#context.store.state.proposals)
+      .filter((proposal) => proposal.service === move.service && proposal.state === 'waiting')
+      .map(({ id }) => ({
+        op: 'patch',
+        collection: 'proposals',
+        id,
+        value: { state: 'withdrawn', decidedBy: 'the service moves', decidedAt: move.startedAt },
+      }));
   }
 
   #forgotten(): { op: 'remove'; collection: 'moves'; id: string }[] {

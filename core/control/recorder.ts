@@ -27,6 +27,7 @@ export class Recorder {
   readonly #journal: Journal;
   readonly #store: StateStore;
   readonly #clock: Clock;
+  #closed = false;
 
   constructor(journal: Journal, store: StateStore, clock: Clock) {
     this.#journal = journal;
@@ -34,8 +35,14 @@ export class Recorder {
     this.#clock = clock;
   }
 
+  /** From here on nothing is recorded: what is still heard of while everything ends belongs to the next start. */
+  close(): void {
+    this.#closed = true;
+  }
+
   /** Journals durably, then applies the changes and shows the event. */
   record(entry: JournalEntry): void {
+    if (this.#closed) return;
     const at = this.#clock.now();
     const sequence = this.#journal.append({
       kind: entry.kind,

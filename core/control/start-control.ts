@@ -143,12 +143,9 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     'credential.list': (input) => credentials.list(input),
     'credential.revoke': (input) => credentials.revoke(input),
     'credential.trust': () => credentials.trust(),
-    'move.start': (input, { caller }) => {
-      const { moves, response } = attached();
-      const move = moves.start({ ...input, requestedBy: caller.kind, reason: 'asked for by hand' });
-      response.withdraw('it moves already', input.service);
-      return { move };
-    },
+    'move.start': (input, { caller }) => ({
+      move: attached().moves.start({ ...input, requestedBy: caller.kind, reason: 'asked for by hand' }),
+    }),
     'move.wait': async (input, { signal }) => ({
       move: await attached().moves.wait(input.move, input.limitMs, signal),
     }),
@@ -246,6 +243,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
       stopping.abort();
       info({ phase: 'stopping', phaseText: 'The control plane is stopping.' });
       await fleet?.stop();
+      recorder.close();
       saveSnapshot(journal);
       authority.close();
       journal.close();

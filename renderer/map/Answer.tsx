@@ -75,7 +75,11 @@ function ServiceName({ service }: { service: Service }) {
 }
 
 function read(service: Service, move: Move | null, attack: Attack | null, now: number): Reading {
-  const open = { figure: String(service.sessions), label: text.answer.sessionsOpen, tone: 'plain' } as const;
+  const open = {
+    figure: String(service.sessions),
+    label: text.answer.sessionsOpen(service.sessions),
+    tone: 'plain',
+  } as const;
   if (move && isUnderWay(move)) {
     const freeze = move.phases.find((phase) => phase.phase === 'freeze');
     const soFar = freeze ? Math.max(0, now - freeze.startedAt) : null;
@@ -132,7 +136,7 @@ function read(service: Service, move: Move | null, attack: Attack | null, now: n
     tone: service.state === 'down' ? 'attack' : 'good',
     figure: String(service.sessions),
     unit: '',
-    label: text.answer.sessionsOpen,
+    label: text.answer.sessionsOpen(service.sessions),
     note:
       service.site === service.homeSite ? text.service.atHome : text.answer.awayFrom(place(service.homeSite)),
     second: { figure: text.attack.none, label: lastOutage(move), tone: 'good' },

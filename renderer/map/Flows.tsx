@@ -47,7 +47,7 @@ export function ServicePath(props: { service: Service; places: Places; angles: A
       {servlet !== undefined && site && (
         <path
           className="flow-path leaving"
-          d={through([onRing(servlet), ...leave(servlet, site.angle), site])}
+          d={through([onRing(servlet), ...around(servlet, site.angle, leavingDepth, 26), site])}
         />
       )}
     </g>
@@ -59,6 +59,10 @@ export function wayOf(host: ClientHost): 'overlay' | 'direct' | 'idle' {
   return host.reach === 'down' || host.path === 'none' ? 'idle' : host.path;
 }
 
+/** Ways keep apart in the moat: in to the access point close to the ring, out to the site close to the sectors. */
+const enteringDepth = -0.44;
+const leavingDepth = -0.2;
+
 function entry(from: Point, access: number, places: Places): Point[] {
   const seen = angleOf(from);
   const gap = [...places.gaps].sort((a, b) => Math.abs(turn(seen, a)) - Math.abs(turn(seen, b)))[0] ?? seen;
@@ -66,7 +70,7 @@ function entry(from: Point, access: number, places: Places): Point[] {
 }
 
 function leave(from: number, to: number): Point[] {
-  return Math.abs(turn(from, to)) > 48 ? around(from, to, -0.42, 26) : [];
+  return Math.abs(turn(from, to)) > 48 ? around(from, to, enteringDepth, 26) : [];
 }
 
 function directWay(from: Point, site: Point, angle: number): Point[] {
@@ -79,16 +83,15 @@ export function LifelineFlow({ lifeline, places }: { lifeline: Lifeline; places:
   const stone = places.stones[lifeline.stone];
   const to = places.sites[lifeline.toSite];
   if (!from || !stone || !to || lifeline.state === 'closed') return null;
-  const route = [from, stone, ...around(stone.angle, to.angle, -0.36), between(to.angle, 0.06), to];
-  const middle = route[Math.floor(route.length / 2)]!;
+  const route = [from, stone, ...around(stone.angle, to.angle, -0.32), between(to.angle, 0.06), to];
   const width = 2.5 + Math.min(4, Math.log10(1 + lifeline.bytesPerSecond / 10_000) * 1.6);
   const d = through(route);
   return (
     <g className="lifeline" data-state={lifeline.state}>
       <path className="lifeline-line" d={d} strokeWidth={width} />
       <path className="lifeline-core" d={d} />
-      <g transform={`translate(${middle.x} ${middle.y})`}>
-        <text className="steady flow-label near-only" y={-8} textAnchor="middle">
+      <g transform={`translate(${stone.x} ${stone.y})`}>
+        <text className="steady flow-label near-only" y={stone.y > 60 ? 43 : -35} textAnchor="middle">
           {lifeline.state === 'cut'
             ? `${text.map.legendItems.lifeline} cut`
             : `${bytes(lifeline.bytesPerSecond)}/s`}
@@ -226,7 +229,7 @@ export function MoveTokens({ places }: { places: Places }) {
         : text.phases.name[way.phase];
     const underWay = way.share > 0 && way.share < 1;
     const at = underWay ? way.stone : way.share === 0 ? way.from : way.to;
-    const lift = underWay ? -24 : at.y > 0 ? -44 : 50;
+    const lift = underWay ? (at.y > 60 ? -24 : 32) : at.y > 0 ? -44 : 50;
     return (
       <g key={move.id} className="move-token" style={{ transform: `translate(${at.x}px, ${at.y}px)` }}>
         <title>{`${move.service}: ${words}`}</title>

@@ -114,7 +114,8 @@ export function MapDrawing() {
 
 function StoneSpot({ stone, spot }: { stone: Stone; spot: Places['stones'][string] | undefined }) {
   if (!spot) return null;
-  const inward = spot.y > 60 ? -20 : 27;
+  // Names stand outside of the moat, where no line passes.
+  const outward = spot.y > 60 ? 27 : -18;
   return (
     <Spot
       kind="stone"
@@ -126,7 +127,7 @@ function StoneSpot({ stone, spot }: { stone: Stone; spot: Places['stones'][strin
     >
       <circle className="hit" r={16} />
       <path className="stone-shape" d="M 0 -11 L 11 0 L 0 11 L -11 0 Z" />
-      <text className="stone-name" y={inward} textAnchor="middle">
+      <text className="stone-name" y={outward} textAnchor="middle">
         {place(stone.id)}
       </text>
     </Spot>

@@ -38,6 +38,7 @@ export function CredentialsView() {
   const now = useNow(10_000);
   const [search, setSearch] = useState('');
   const [showExpired, setShowExpired] = useState(false);
+  const [showHosts, setShowHosts] = useState(false);
   const [old, setOld] = useState<Credential[]>([]);
 
   useEffect(() => {
@@ -51,6 +52,7 @@ export function CredentialsView() {
   const wanted = search.trim().toLowerCase();
   const shown = [...all.values()]
     .filter((credential) => showExpired || credential.notAfter > now)
+    .filter((credential) => showHosts || wanted !== '' || credential.profile === 'client')
     .filter((credential) =>
       `${credential.name} ${credential.id} ${credential.profile} ${credential.services}`
         .toLowerCase()
@@ -101,6 +103,14 @@ export function CredentialsView() {
             onChange={(event) => setShowExpired(event.target.checked)}
           />
           {text.credential.showExpired}
+        </label>
+        <label className="check">
+          <input
+            type="checkbox"
+            checked={showHosts}
+            onChange={(event) => setShowHosts(event.target.checked)}
+          />
+          {text.credential.showHosts}
         </label>
       </div>
       {all.size === 0 ? (

@@ -54,7 +54,7 @@ function ServiceCard({ service }: { service: Service }) {
           </p>
           <p>
             <strong>{service.sessions}</strong>
-            <span>{text.answer.sessionsOpen}</span>
+            <span>{text.answer.sessionsOpen(service.sessions)}</span>
           </p>
           <p>
             <strong>{service.epoch}</strong>
