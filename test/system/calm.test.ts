@@ -15,6 +15,7 @@ describe.skipIf(why !== null)(`calm${why ? ` (${why})` : ''}`, () => {
 
   it.each(['quiet-minute', 'honest-surge'])(
     'a %s raises no alarm and moves nothing',
+    { timeout: 150_000, retry: 1 },
     async (kind) => {
       const drill = await world.cli(['drill', 'run', kind, '--json']);
       if (drill.stdout === '') throw new Error(`The drill has no report: ${drill.stderr}`);
@@ -25,6 +26,5 @@ describe.skipIf(why !== null)(`calm${why ? ` (${why})` : ''}`, () => {
       expect(Object.values(world.state.attacks)).toEqual([]);
       expect(world.state.services[service]).toMatchObject({ site: 'a1', state: 'running', epoch: 1 });
     },
-    { timeout: 150_000, retry: 1 },
   );
 });
