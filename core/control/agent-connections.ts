@@ -57,6 +57,8 @@ export class AgentConnections {
   agent(host: string): Promise<Client<AgentContract>> {
     const existing = this.#clients.get(host);
     if (existing) return existing;
+    if (this.#closed)
+      return Promise.reject(new MoveError('CANCELLED', 'The connections to the agents are closed.'));
     clearTimeout(this.#timers.get(host));
     const dialling = this.#dial(host);
     this.#clients.set(host, dialling);
@@ -73,13 +75,17 @@ export class AgentConnections {
     return dialling;
   }
 
-  /** Ends all connections; the agents go on. */
-  async close(): Promise<void> {
+  /** Ends all connections; the agents go on. One that is still being made is closed when it is there. */
+  close(): void {
     this.#closed = true;
     for (const timer of this.#timers.values()) clearTimeout(timer);
     const open = [...this.#clients.values()];
     this.#clients.clear();
-    for (const dialling of open) (await dialling.catch(() => undefined))?.close();
+    for (const dialling of open)
+      dialling.then(
+        (client) => client.close(),
+        () => undefined,
+      );
   }
 
   #lost(host: string, dialling: Promise<Client<AgentContract>>): void {

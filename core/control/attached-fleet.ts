@@ -93,17 +93,27 @@ export class AttachedFleet {
   async start(): Promise<void> {
     const { manifest, store } = this.context;
     await this.#enrolment.restore();
+    this.#mustGoOn();
     this.#showHosts();
     const withAgents = Object.values(manifest.hosts)
       .filter((host) => ['overlay', 'site', 'stone'].includes(host.role))
       .map((host) => host.name);
     this.#agents.keep(withAgents);
     await this.#reachable(withAgents);
+    this.#mustGoOn();
     this.moves.recover();
     this.observer.start();
-    for (const service of this.context.services.values()) await this.#ensureService(service);
+    for (const service of this.context.services.values()) {
+      await this.#ensureService(service);
+      this.#mustGoOn();
+    }
     this.#startSeats();
     store.change([]);
+  }
+
+  /** A start that is overtaken by the stop begins nothing any more. */
+  #mustGoOn(): void {
+    if (this.#stopping) throw new MoveError('CANCELLED', 'The control plane was stopped while it started.');
   }
 
   async tellRevoked(serials: string[]): Promise<number> {
@@ -134,7 +144,7 @@ export class AttachedFleet {
     this.observer.stop();
     this.moves.stop();
     for (const seat of this.#seats) seat.stop();
-    await this.#agents.close();
+    this.#agents.close();
     await this.context.fleet.close();
   }
 
@@ -195,6 +205,7 @@ export class AttachedFleet {
       const agent = await this.context.agent(site);
       const delegation = await this.#keys.delegate(service.id, site, epoch);
       await agent.call('site.start', { service: description, delegation }, { deadlineMs: startDeadlineMs });
+      this.#mustGoOn();
       recorder.record({
         kind: 'observation',
         type: 'service.running',
@@ -204,6 +215,7 @@ export class AttachedFleet {
         changes: [{ op: 'patch', collection: 'services', id: service.id, value: { state: 'running' } }],
       });
     } catch (thrown) {
+      this.#mustGoOn();
       recorder.record({
         kind: 'observation',
         type: 'service.failed',

@@ -57,7 +57,8 @@ export function openBrowserWindow(
       '--disable-quic',
       '--disable-extensions',
       '--no-proxy-server',
-      ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),
+      // The second switch takes away the bar that warns of the first one.
+      ...(process.getuid?.() === 0 ? ['--no-sandbox', '--test-type'] : []),
     ],
     { stdio: 'ignore', env: environment },
   );
