@@ -35,6 +35,25 @@ describe('readIdentity', () => {
     expect(readIdentity(certificate).services).toEqual([]);
   });
 
+  it.each([
+    ['a comma and a quote', 'x", URI:move://service/*, URI:"y'],
+    ['a backslash', 'x\\", URI:move://service/*'],
+    ['a line', 'x\n, URI:move://service/*'],
+  ])('reads a name with %s as one', async (_title, hostile) => {
+    const certificate = await withNames(uris('move://role/client', 'move://name/Eve', `http://${hostile}`));
+    expect(readIdentity(certificate).services).toEqual([]);
+  });
+
+  it('reads addresses of both families, and leaves host names alone', async () => {
+    const certificate = await withNames([
+      ...uris('move://role/site', 'move://name/a1'),
+      { type: 'dns', value: 'a1.example' },
+      { type: 'ip', value: '192.0.2.1' },
+      { type: 'ip', value: '2001:db8::1' },
+    ]);
+    expect(readIdentity(certificate).addresses).toEqual(['192.0.2.1', '2001:db8::1']);
+  });
+
   it('leaves other URIs alone and decodes names', async () => {
     const certificate = await withNames(
       uris('https://example.org/', 'move://role/client', 'move://name/Zo%C3%AB', 'move://service/*'),
