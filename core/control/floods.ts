@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Flood } from '../contract/domain.ts';
+import { drillDefaults } from '../drills/drill-plan.ts';
 import type { RunningLoad } from '../drills/drill-ports.ts';
 import { refuseEarly } from '../drills/target-guard.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
@@ -7,7 +8,7 @@ import { type ControlContext, requireNotHalted, serviceOf } from './control-cont
 import { publicAddress } from './host-plan.ts';
 import { startRemoteLoad } from './remote-load.ts';
 
-const mbitEach = 20;
+const { mbitEach } = drillDefaults['udp-flood'];
 const floodPort = 80;
 
 /** The bounded demo flood: bots against the primary link of the site where a service lives. */

@@ -41,7 +41,7 @@ const common = {
 
 /** What each kind of drill is when nobody asks for anything else. */
 export const drillDefaults: Record<DrillKind, Omit<DrillPlan, 'kind' | 'service' | 'site'>> = {
-  'udp-flood': { ...common, mbitEach: 20 },
+  'udp-flood': { ...common, mbitEach: 15 },
   'honest-surge': { ...common, connectionsEach: 12 },
   'quiet-minute': { ...common, quietMs: 10_000, loadMs: 50_000, tailMs: 0 },
 };

@@ -31,7 +31,7 @@ const CATCH_UP_MS = 30;
 const MAXIMUM_QUEUED = 262_144;
 
 /**
- * Sends a bounded UDP flood to an address of a host of the lab: packets of 1200 bytes, paced in batches every
+ * Sends a bounded UDP flood to an address of a host of the lab: packets of 1500 bytes, paced in batches every
  * 3 ms. It asks the guard itself, before it opens a socket and once more before the first packet; nobody can hand
  * it a permission. It ends after the request's seconds or packet count, or within one batch when `signal` fires.
  * @throws MoveError `FLOOD_REFUSED` from the guard, `FLOOD_FAILED` when no socket can be had.

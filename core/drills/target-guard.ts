@@ -197,8 +197,8 @@ function checkTarget(request: LoadRequest, manifest: GuardedManifest): void {
   }
 }
 
-/** Bytes of payload in each packet of a flood, and the IP packet around it (20 bytes IP, 8 bytes UDP). */
-export const PAYLOAD_BYTES = 1172;
+/** Bytes of payload in each packet of a flood: what fills a packet of 1500 bytes (20 bytes IP, 8 bytes UDP). */
+export const PAYLOAD_BYTES = 1472;
 export const PACKET_BYTES = PAYLOAD_BYTES + 28;
 
 /** Packets that a flood sends at most. */
