@@ -9,7 +9,7 @@ import type { LinkPool } from '../overlay/link-pool.ts';
 import { verifyLocationRecord } from '../overlay/location-record.ts';
 import { createOverlayNode } from '../overlay/overlay-node.ts';
 import type { StreamRouter } from '../overlay/stream-router.ts';
-import { ringIdentifier } from '../ring/identifier.ts';
+import { ringIdentifierOf } from '../ring/identifier.ts';
 import type { Peer, RingTransport } from '../ring/messages.ts';
 import { RingNode } from '../ring/ring-node.ts';
 import { systemClock } from '../runtime/clock.ts';
@@ -40,7 +40,7 @@ export async function startOverlayRole(
     address: `${address}:${port}`,
     identifier,
   }));
-  const own = identifierOf(new X509Certificate(context.identity().certificatePem));
+  const own = ringIdentifierOf(new X509Certificate(context.identity().certificatePem));
   const self: Peer = {
     name: context.host,
     address: `${configuration.listen.address}:${configuration.listen.port}`,
@@ -56,7 +56,7 @@ export async function startOverlayRole(
         const target = { address: peer.address, role: 'overlay', name: peer.name };
         const begun = systemClock.monotonic();
         const link = pool.peek(target) ?? (await pool.link(target, AbortSignal.timeout(deadlineMs)));
-        if (identifierOf(link.peerCertificate) !== peer.identifier)
+        if (ringIdentifierOf(link.peerCertificate) !== peer.identifier)
           throw new MoveError(
             'RING_IMPOSTOR',
             `${peer.name} does not have the place on the ring that it was known by.`,
@@ -112,7 +112,7 @@ export async function startOverlayRole(
       name: identity.name,
       services: identity.services === 'any' ? [] : identity.services,
       serial: identity.serial,
-      identifier: identifierOf(link.peerCertificate),
+      identifier: ringIdentifierOf(link.peerCertificate),
     });
     for (const method of ringMethods)
       router.registerCall({
@@ -209,11 +209,3 @@ const directoryMethods: Readonly<Record<string, readonly string[]>> = {
   'directory.unwatch': ['overlay'],
   'directory.changed': ['overlay'],
 };
-
-/** A node's place on the ring: the hash of its key with the serial that the authority chose (DESIGN.md, Identity). */
-function identifierOf(certificate: X509Certificate): string {
-  return ringIdentifier(
-    certificate.publicKey.export({ type: 'spki', format: 'der' }),
-    certificate.serialNumber,
-  );
-}

@@ -5,7 +5,7 @@ import type { AgentContract } from '../contract/agent-contract.ts';
 import type { Client } from '../contract/channel.ts';
 import type { Authority } from '../credentials/authority.ts';
 import type { LabHost, LabManifest } from '../lab/manifest.ts';
-import { ringIdentifier } from '../ring/identifier.ts';
+import { ringIdentifierOf } from '../ring/identifier.ts';
 import { DurableFile } from '../runtime/durable-file.ts';
 import { publicAddress, rolesOf } from './host-plan.ts';
 
@@ -26,6 +26,8 @@ export class Enrolment {
   readonly #file: DurableFile<Enrolments>;
   readonly #revoked: () => string[];
   readonly #certificates = new Map<string, { request: string; certificatePem: string }>();
+  /** By certificate: the observer asks several times a second. */
+  readonly #identifiers = new Map<string, string>();
   readonly #ringReady: Promise<void>;
   #resolveRing: () => void = () => undefined;
   #saving: Promise<void> = Promise.resolve();
@@ -97,8 +99,11 @@ export class Enrolment {
     for (const host of Object.values(this.#manifest.hosts)) {
       const enrolled = this.#certificates.get(host.name);
       if (host.role !== 'overlay' || !enrolled) continue;
-      const certificate = new X509Certificate(enrolled.certificatePem);
-      identifiers.set(host.name, ringIdentifierOf(certificate));
+      const identifier =
+        this.#identifiers.get(enrolled.certificatePem) ??
+        ringIdentifierOf(new X509Certificate(enrolled.certificatePem));
+      this.#identifiers.set(enrolled.certificatePem, identifier);
+      identifiers.set(host.name, identifier);
     }
     return identifiers;
   }
@@ -116,12 +121,4 @@ export class Enrolment {
       .filter((host) => host.role === 'overlay')
       .every((host) => this.#certificates.has(host.name));
   }
-}
-
-/** A node's place on the ring: the hash of its key with the serial that the authority chose (DESIGN.md, Identity). */
-export function ringIdentifierOf(certificate: X509Certificate): string {
-  return ringIdentifier(
-    certificate.publicKey.export({ type: 'spki', format: 'der' }),
-    certificate.serialNumber,
-  );
 }

@@ -128,8 +128,9 @@ export class Observer {
   async #lookAtOverlay(): Promise<void> {
     const states = await this.#overlayStates();
     const changes: Change[] = [];
+    const names = new Map([...this.#enrolment.identifiers()].map(([node, identifier]) => [identifier, node]));
+    const name = (identifier: string) => names.get(identifier) ?? identifier;
     for (const [node, status] of states) {
-      const name = (identifier: string) => this.#nameByIdentifier(identifier);
       const roles: OverlayNode['roles'] = [];
       if (Object.values(status.sessions).some((count) => count > 0)) roles.push('access-point');
       if ([...states.values()].some((other) => Object.values(other.servlets).includes(node)))
@@ -320,11 +321,6 @@ export class Observer {
     }
     const telemetry: Telemetry = { at, latency, links: [...this.#links.values()] };
     for (const listener of this.#telemetryListeners) listener(telemetry);
-  }
-
-  #nameByIdentifier(identifier: string): string {
-    for (const [name, known] of this.#enrolment.identifiers()) if (known === identifier) return name;
-    return identifier;
   }
 
   #patch<C extends 'sites' | 'nodes' | 'services' | 'lifelines'>(

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, type X509Certificate } from 'node:crypto';
 import { MoveError } from '../runtime/errors.ts';
 
 /** Bits of an identifier; the size of the circle is 2 to this power (Chord §4.1 uses 160 as well). */
@@ -28,6 +28,20 @@ const hash = (...parts: readonly (Uint8Array | string)[]): Identifier => {
  */
 export function ringIdentifier(publicKeyDer: Uint8Array, serial: string): Identifier {
   return hash('move-ring-node', publicKeyDer, serial.toLowerCase());
+}
+
+const identifierOfCertificate = new WeakMap<X509Certificate, Identifier>();
+
+/** A node's place on the ring by its certificate; remembered, since every message of a peer asks for it. */
+export function ringIdentifierOf(certificate: X509Certificate): Identifier {
+  const known = identifierOfCertificate.get(certificate);
+  if (known !== undefined) return known;
+  const identifier = ringIdentifier(
+    certificate.publicKey.export({ type: 'spki', format: 'der' }),
+    certificate.serialNumber,
+  );
+  identifierOfCertificate.set(certificate, identifier);
+  return identifier;
 }
 
 /** The key of a service: the same hash over its lower-cased hostname (MOVE §3.1, SOS's beacon). */
