@@ -176,6 +176,7 @@ export async function startSiteRole(
     if (pod?.phase === 'running' && !source.isLeaving(service.hostname)) announcer.keep(delegation);
   }
   overlayLinks.warm();
+  runtime.warm().catch((thrown) => context.log(toMoveError(thrown).message));
   let tidying: Promise<void> = Promise.resolve();
   const signals = new SiteSignals(configuration, context);
   signals.start();

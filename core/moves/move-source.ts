@@ -94,7 +94,8 @@ export class MoveSource {
         move: other[0],
       });
     this.#links.get(move)?.close();
-    this.#links.set(move, await this.#path.link(target, 'site'));
+    const [link] = await Promise.all([this.#path.link(target, 'site'), this.#runtime.warm()]);
+    this.#links.set(move, link);
     await this.#set(move, { service, epoch, state: 'prepared', target: target.name });
   }
 

@@ -110,6 +110,7 @@ export class MoveTarget {
     await Promise.all([
       this.#runtime.prepareTarget(podOfService(service)),
       away ? this.#mount.mount(service.hostname) : undefined,
+      this.#runtime.warm(),
     ]);
   }
 

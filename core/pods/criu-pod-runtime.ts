@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { findBlockers } from './blockers.ts';
 import { checkCheckpoint, checkpointFiles, dumpPod, restorePod } from './checkpoint.ts';
+import { criuCommand, criuRunPreamble, runCriu } from './criu.ts';
 import { Freezer } from './freezer.ts';
 import { connectGateway, controlGateway, probeThroughGateway } from './gateway-client.ts';
 import { PacketFilter } from './packet-filter.ts';
@@ -44,6 +45,7 @@ import { quiesceAndFreeze } from './quiesce.ts';
 
 const startLimitMs = 20_000;
 const freezeLimitMs = 2000;
+const warmLimitMs = 5000;
 const killLimitMs = 3000;
 const gatewayLimitMs = 2000;
 
@@ -66,6 +68,12 @@ export class CriuPodRuntime implements PodRuntime {
     this.#config = config;
     for (const directory of [config.stateDir, config.runDir])
       mkdirSync(directory, { recursive: true, mode: 0o711 });
+  }
+
+  async warm(): Promise<void> {
+    await runCriu([...criuRunPreamble(this.#config), ...criuCommand(this.#config), 'check'], {
+      deadlineMs: warmLimitMs,
+    });
   }
 
   async create(spec: PodSpec, options: { storage: StoragePaths; deadlineMs?: number }): Promise<PodStatus> {

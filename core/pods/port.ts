@@ -79,8 +79,6 @@ export interface StateFile {
 }
 
 export interface DumpResult {
-  dumpMs: number;
-  packMs: number;
   totalMs: number;
   files: StateFile[];
   totalBytes: number;
@@ -141,6 +139,11 @@ export interface PodRuntime {
   freeze(id: string, deadlineMs?: number): Promise<void>;
   thaw(id: string): Promise<void>;
 
+  /**
+   * Does what the first dump or restore after a while would else wait for: pages its programs in and learns
+   * what the kernel can do (300 ms at worst). Changes nothing that can be seen.
+   */
+  warm(): Promise<void>;
   /** Fence, pause the gateway (bounded wait for the accept queues), freeze; undone on error. */
   quiesceAndFreeze(id: string, options?: { freezeMs?: number }): Promise<FreezeTimes>;
   /** Undoes `quiesceAndFreeze`: the pod runs on and its sessions can be resumed. */

@@ -169,7 +169,7 @@ export function podRuntimeSuite(name: string, open: () => Promise<PodRuntimeHarn
       expect(downloading.reset).toBeUndefined();
       expect(await away.runtime.status(spec.id)).toMatchObject({ phase: 'running', fenced: false });
       console.log(
-        `freeze ${moved.freeze.totalMs.toFixed(1)} ms, dump ${moved.dump.dumpMs.toFixed(1)} + ${moved.dump.packMs.toFixed(1)} ms, ` +
+        `freeze ${moved.freeze.totalMs.toFixed(1)} ms, dump ${moved.dump.totalMs.toFixed(1)} ms, ` +
           `restore ${moved.restore.restoreMs.toFixed(1)} ms, probe ${moved.probe.totalMs.toFixed(1)} ms, ${moved.dump.totalBytes} bytes`,
       );
     });
