@@ -136,7 +136,7 @@ export class MoveSource {
                 { move },
               );
             const stream = link.openStreamNow({ kind: 'state', move });
-            const sent = await sendState([images], stream, AbortSignal.timeout(shipDeadlineMs));
+            const sent = await sendState(images, stream, AbortSignal.timeout(shipDeadlineMs));
             result.stateBytes = sent.stateBytes;
             result.wireBytes = sent.wireBytes;
           });

@@ -133,7 +133,7 @@ export class MoveTarget {
           state: target.state,
         });
       const arrival = this.#arrival(move);
-      receiveState(incoming.accept(), join(this.#runDirectory, move), stateLimitBytes).then(
+      receiveState(incoming.accept(), join(this.#runDirectory, move, 'state'), stateLimitBytes).then(
         (received) => {
           this.#targets[move] = { ...target, state: 'received' };
           arrival.resolve(received);
