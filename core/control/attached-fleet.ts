@@ -71,7 +71,7 @@ export class AttachedFleet {
     this.moves = new Moves(this.context, this.#keys, seats);
     this.response = new AttackResponse(this.context, this.moves);
     this.moves.onTakenBack = () => this.response.reconsider();
-    this.drills = new Drills(this.context, this.response, seats);
+    this.drills = new Drills(this.context, this.response, this.moves, seats);
     this.floods = new Floods(this.context);
     this.observer = new Observer(this.context, this.#enrolment, seats);
     fleet.onReach((host, reach) => this.#onReach(host, reach));

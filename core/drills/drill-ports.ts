@@ -44,6 +44,11 @@ export type DrillEvent =
 /** Everything a drill does outside itself. The control plane implements it over SSH. */
 export interface DrillPorts {
   clock: Clock;
+  /**
+   * Brings about what every drill begins with: nobody is attacked, and the one copy of the service runs at its
+   * home. Answers what a reader of the report has to know about it. Bounds its own waits; a stop ends them.
+   */
+  prepare(signal: AbortSignal): Promise<readonly string[]>;
   /** Starts a person on a client host. `failed` is called when the probe itself breaks down. */
   startProbe(
     way: 'overlay' | 'direct',
