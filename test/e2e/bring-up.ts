@@ -24,7 +24,7 @@ export default async function bringUp(): Promise<() => Promise<void>> {
   const home = mkdtempSync(path.join(os.tmpdir(), 'move-e2e-'));
   const child = startMove(home, ['start', '--no-window']);
   try {
-    const { address } = await firstLine<{ address: string }>(child, 60_000);
+    const { address } = await firstLine<{ address: string }>(child, 90_000);
     // Whatever it says from now on has to be read, or it would stop at a full pipe.
     child.stdout?.resume();
     const entered = await fetch(address, { redirect: 'manual' });
