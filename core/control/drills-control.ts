@@ -103,14 +103,11 @@ export class Drills {
     };
     const done = runDrill(plan, { ...this.#ports(drill, plan), prepare }, abort.signal)
       .catch((thrown) => {
+        // A drill that ended has said so itself, with its reason.
         const now = this.#drill(drill.id);
+        if (finished.has(now.state)) return;
         this.#record(
-          {
-            ...now,
-            state: finished.has(now.state) ? now.state : 'failed',
-            endedAt: clock.now(),
-            error: toMoveError(thrown).toBody(),
-          },
+          { ...now, state: 'failed', endedAt: clock.now(), error: toMoveError(thrown).toBody() },
           'drill.stopped',
           `The drill was stopped: ${toMoveError(thrown).message}`,
         );
@@ -264,9 +261,9 @@ export class Drills {
       );
     else
       this.#record(
-        { ...drill, endedAt: event.at, error: { code: event.code, message: event.message } },
+        { ...drill, endedAt: event.at, error: event.error },
         'drill.stopped',
-        `The drill was stopped: ${event.message}`,
+        `The drill was stopped: ${event.error.message}`,
       );
   }
 

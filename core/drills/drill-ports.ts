@@ -1,3 +1,4 @@
+import type { ErrorBody } from '../contract/error-body.ts';
 import type { ProbeSample } from '../measure/probe-sample.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { DrillReport } from './drill-report.ts';
@@ -39,7 +40,7 @@ export type DrillEvent =
   | { type: 'state'; state: DrillState; at: number }
   | { type: 'flood-started'; at: number; endsAt: number; senders: readonly string[] }
   | { type: 'judged'; at: number; report: DrillReport }
-  | { type: 'stopped'; at: number; code: string; message: string };
+  | { type: 'stopped'; at: number; error: ErrorBody };
 
 /** Everything a drill does outside itself. The control plane implements it over SSH. */
 export interface DrillPorts {

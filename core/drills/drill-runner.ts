@@ -39,7 +39,7 @@ export async function runDrill(
     return report;
   } catch (thrown) {
     const error = toMoveError(run.reason ?? thrown);
-    ports.tell({ type: 'stopped', at: ports.clock.now(), code: error.code, message: error.message });
+    ports.tell({ type: 'stopped', at: ports.clock.now(), error: error.toBody() });
     run.enter(error.code === 'DRILL_ABORTED' ? 'aborted' : 'failed');
     throw error;
   }

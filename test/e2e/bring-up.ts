@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { footprint, leftOf, within } from '../system/lab-fixture.ts';
+import { footprint, leftAfter } from '../system/lab-fixture.ts';
 import {
   consoleImpossible,
   firstLine,
@@ -42,8 +42,7 @@ export default async function bringUp(): Promise<() => Promise<void>> {
     const print = footprint(home);
     try {
       const code = await interrupt(child, 60_000);
-      await within(5_000, () => leftOf(home, print).length === 0);
-      const left = leftOf(home, print);
+      const left = await leftAfter(home, print);
       if (code !== 0 || left.length > 0)
         throw new Error(`the console ended with ${code} and left behind: ${left.join(', ') || 'nothing'}`);
     } finally {

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { footprint, leftOf, within } from '../system/lab-fixture.ts';
+import { footprint, leftAfter } from '../system/lab-fixture.ts';
 import { expect, test } from './fixtures.ts';
 import { firstLine, interrupt, saidLine, startMove } from './running-console.ts';
 
@@ -15,8 +15,7 @@ test('ended in the middle of its start, the console takes down what it began, so
     const asked = performance.now();
     expect(await interrupt(child, 20_000)).toBe(0);
     expect(performance.now() - asked).toBeLessThan(10_000);
-    await within(5_000, () => leftOf(home, print).length === 0);
-    expect(leftOf(home, print)).toEqual([]);
+    expect(await leftAfter(home, print)).toEqual([]);
   } finally {
     await interrupt(child, 40_000);
     rmSync(home, { recursive: true, force: true });
@@ -37,8 +36,7 @@ test('a reader that goes away ends the console as Ctrl-C does', async () => {
     child.stderr?.destroy();
     child.kill('SIGTERM');
     await ended;
-    await within(5_000, () => leftOf(home, print).length === 0);
-    expect(leftOf(home, print)).toEqual([]);
+    expect(await leftAfter(home, print)).toEqual([]);
   } finally {
     await interrupt(child, 40_000);
     rmSync(home, { recursive: true, force: true });

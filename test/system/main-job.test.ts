@@ -143,6 +143,7 @@ describe.skipIf(why !== null)(`the main job${why ? ` (${why})` : ''}`, () => {
   it('takes the way home of a drill back when everything is stopped', async () => {
     const before = world.state.services[service];
     expect(before?.site).toBe('b1');
+    const head = await world.journalHead();
     const { drill } = await world.client.call('drill.start', { kind: 'quiet-minute' });
     await world.until(
       'the service is on its way home',
@@ -153,6 +154,7 @@ describe.skipIf(why !== null)(`the main job${why ? ` (${why})` : ''}`, () => {
     try {
       await world.until('the drill is over', (state) => state.drills[drill.id]?.endedAt, 10_000);
       expect(world.state.drills[drill.id]).toMatchObject({ state: 'aborted', floodStartedAt: null });
+      expect((await world.journal(head)).filter(({ type }) => type === 'drill.stopped')).toHaveLength(1);
       await world.until('the service runs', (state) => state.services[service]?.state === 'running', 20_000);
       expect(world.state.services[service]).toMatchObject({ site: before?.site, epoch: before?.epoch });
     } finally {

@@ -377,6 +377,12 @@ describe.skipIf(why !== null)(
         await entry(head, 'flood.refused', 'bot-1 refused to send to 203.0.113.10');
         const after = (await world.journal()).filter(({ type }) => type === 'flood.refused').length;
         expect(after).toBe(before + 2);
+        // What the dead control plane followed the notes with is gone.
+        await until(
+          'one program follows the notes',
+          async () => (await world.hosts.run('bot-1', 'pgrep -c -x tail')).stdout.trim() === '1',
+          10_000,
+        );
       }, 60_000);
     });
   },
