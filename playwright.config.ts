@@ -7,7 +7,7 @@ export default defineConfig({
   globalSetup: './test/e2e/bring-up.ts',
   workers: 1,
   fullyParallel: false,
-  timeout: 60_000,
+  timeout: 120_000,
   globalTimeout: 8 * 60_000,
   expect: { timeout: 15_000 },
   reporter: [['list']],

@@ -394,7 +394,12 @@ export const text = {
     floodLeft: (s: number) => `${s} s left`,
     offered: 'offered',
     run: 'Run the drill',
-    started: (d: Drill) => `Drill started against ${place(d.site)}.`,
+    started: (d: Drill) =>
+      d.broughtHomeFrom
+        ? `Drill started; the service comes home to ${place(d.site)} first.`
+        : `Drill started against ${place(d.site)}.`,
+    broughtHome: (from: string, home: string) =>
+      `The service is brought home from ${place(from)} to ${place(home)} before the drill begins.`,
     kinds: {
       'udp-flood': 'UDP flood',
       'quiet-minute': 'Quiet minute',
@@ -421,7 +426,8 @@ export const text = {
     running: 'Under way',
     history: 'Earlier drills',
     empty: 'No drill yet',
-    emptyHint: 'Run the UDP flood: it takes about half a minute and ends with a verdict.',
+    emptyHint:
+      'Run the UDP flood: it takes about half a minute and ends with a verdict. A service that is elsewhere is brought home first.',
     bars: {
       overlayFailures: 'overlay failures',
       directSuffers: 'direct user suffers',

@@ -156,10 +156,12 @@ export const contract = {
     z.object({ service: hostname, policy: movePolicySchema }),
   ),
   'drill.start': command(
-    'Starts a bounded attack inside the lab and watches what it does. Refused for any target outside the lab.',
+    'Starts a bounded attack inside the lab and watches what it does. A service that is elsewhere is brought home first. Refused for any target outside the lab.',
     z.object({
       kind: drillKindSchema,
-      to: hostIdentifier.optional().describe('the site that the service shall move to'),
+      to: hostIdentifier
+        .optional()
+        .describe('the site that the service shall move to; not its home, which is what is attacked'),
       autoApprove: z.boolean().default(true),
     }),
     z.object({ drill: drillSchema }),

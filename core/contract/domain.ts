@@ -220,6 +220,11 @@ export const drillSchema = z.object({
   kind: z.string(),
   state: z.enum(['preparing', 'quiet', 'attack', 'tail', 'judged', 'aborted', 'failed']),
   site: z.string(),
+  broughtHomeFrom: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe('the site that the service is brought home from before the drill begins'),
   startedAt: at,
   floodStartedAt: at.nullable(),
   floodEndsAt: at.nullable(),

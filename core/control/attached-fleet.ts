@@ -15,6 +15,7 @@ import { Floods } from './floods.ts';
 import { endpointOf, inventoryOf, publicAddress } from './host-plan.ts';
 import { Moves } from './moves-control.ts';
 import { Observer } from './observer.ts';
+import { RefusedLoads } from './refused-loads.ts';
 import { Seat } from './seats.ts';
 import { ServiceKeys } from './service-keys.ts';
 
@@ -45,6 +46,7 @@ export class AttachedFleet {
   readonly #enrolment: Enrolment;
   readonly #keys: ServiceKeys;
   readonly #seats: Seat[] = [];
+  readonly #refusedLoads: RefusedLoads;
   #stopping = false;
   readonly #failedAgents = new Set<string>();
   readonly #refusals = new Map<string, number>();
@@ -71,9 +73,16 @@ export class AttachedFleet {
     this.moves = new Moves(this.context, this.#keys, seats);
     this.response = new AttackResponse(this.context, this.moves);
     this.moves.onTakenBack = () => this.response.reconsider();
-    this.drills = new Drills(this.context, this.response, seats);
+    this.drills = new Drills(this.context, this.response, this.moves, seats);
     this.floods = new Floods(this.context);
     this.observer = new Observer(this.context, this.#enrolment, seats);
+    this.#refusedLoads = new RefusedLoads({
+      hosts: Object.keys(manifest.hosts),
+      fleet,
+      journal: shared.journal,
+      recorder: shared.recorder,
+      log: shared.log,
+    });
     fleet.onReach((host, reach) => this.#onReach(host, reach));
     this.#agents.on({
       up: (host, client) => {
@@ -108,6 +117,7 @@ export class AttachedFleet {
       this.#mustGoOn();
     }
     this.#startSeats();
+    this.#refusedLoads.start();
     store.change([]);
   }
 
@@ -142,6 +152,7 @@ export class AttachedFleet {
     this.#stopped = true;
     for (const cancel of this.#waits) cancel();
     this.observer.stop();
+    this.#refusedLoads.stop();
     this.moves.stop();
     for (const seat of this.#seats) seat.stop();
     this.#agents.close();

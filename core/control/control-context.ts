@@ -31,7 +31,7 @@ export interface ControlContext {
 
 /** The service of that hostname. @throws MoveError `SERVICE_UNKNOWN`. */
 export function serviceOf(
-  context: ControlContext,
+  context: Pick<ControlContext, 'services' | 'store'>,
   hostname: string,
 ): { description: ServiceDescription; state: Service } {
   const description = context.services.get(hostname);

@@ -1,13 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import type { Drill, DrillKind, Move, MovePolicy } from '../contract/domain.ts';
-import { planDrill } from '../drills/drill-plan.ts';
+import { type DrillPlan, planDrill } from '../drills/drill-plan.ts';
 import type { DrillEvent, DrillPorts } from '../drills/drill-ports.ts';
 import { runDrill } from '../drills/drill-runner.ts';
 import type { DrillMove } from '../drills/judge-drill.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { AttackResponse } from './attack-response.ts';
-import { type ControlContext, requireNotHalted, serviceOf } from './control-context.ts';
+import { beginAtHome } from './begin-at-home.ts';
+import { type ControlContext, requireNotHalted, serviceOf, siteOf } from './control-context.ts';
 import { publicAddress } from './host-plan.ts';
+import type { Moves } from './moves-control.ts';
 import { startRemoteLoad } from './remote-load.ts';
 import { type Seat, seatOf } from './seats.ts';
 
@@ -15,45 +17,62 @@ const finished = new Set<Drill['state']>(['judged', 'aborted', 'failed']);
 const drillPaceMs = 10;
 const drillsKept = 100;
 
+/** What a drill is asked for with. */
+interface DrillOrder {
+  kind: DrillKind;
+  /** The site that the service shall move to. */
+  to?: string | undefined;
+  /** Whether the move needs nobody's approval. */
+  autoApprove: boolean;
+}
+
 /** Runs drills: the judged attacks inside the lab. One at a time. */
 export class Drills {
   readonly #context: ControlContext;
   readonly #response: AttackResponse;
+  readonly #moves: Moves;
   readonly #seats: () => readonly Seat[];
   #running: { id: string; abort: AbortController; done: Promise<void> } | null = null;
 
-  constructor(context: ControlContext, response: AttackResponse, seats: () => readonly Seat[]) {
+  constructor(context: ControlContext, response: AttackResponse, moves: Moves, seats: () => readonly Seat[]) {
     this.#context = context;
     this.#response = response;
+    this.#moves = moves;
     this.#seats = seats;
   }
 
   /**
-   * Starts a drill against the site where the service lives.
-   * @throws MoveError `DRILL_RUNNING`, `HALTED`, `SEAT_MISSING`, `SITE_UNKNOWN`.
+   * Starts a drill against the home of the service, where people reach it directly too. A service that is
+   * elsewhere is brought home first, by an ordinary move.
+   * @throws MoveError `DRILL_RUNNING`, `HALTED`, `SEAT_MISSING`, `SERVICE_BUSY`, `SITE_UNKNOWN`, `TARGET_UNUSABLE`.
    */
-  start(order: { kind: DrillKind; to?: string | undefined; autoApprove: boolean }): Drill {
+  start(order: DrillOrder): Drill {
     const { store, clock, manifest } = this.#context;
     requireNotHalted(this.#context);
     if (this.#running)
       throw new MoveError('DRILL_RUNNING', 'A drill runs already. Wait for its end or stop everything.');
     const name = Object.keys(store.state.services)[0] ?? '';
     const { state } = serviceOf(this.#context, name);
-    if (state.state !== 'running')
-      throw new MoveError('SERVICE_BUSY', `${name} is ${state.state} just now. Wait until it runs.`);
-    if (state.site !== state.homeSite)
+    const home = state.homeSite;
+    if (order.to !== undefined && siteOf(this.#context, order.to).id === home)
       throw new MoveError(
-        'SERVICE_AWAY',
-        `${name} is at ${state.site}. A drill begins at home, where people reach it directly too. Move it back to ${state.homeSite} first.`,
+        'TARGET_UNUSABLE',
+        `${home} is the home of ${name}, which is what a drill attacks. Choose another site to move to.`,
+        { site: home },
       );
-    if (order.to !== undefined && (!store.state.sites[order.to] || order.to === state.site))
-      throw new MoveError('SITE_UNKNOWN', `${order.to} is no other hosting site of this lab.`);
+    if (state.state !== 'running' && state.state !== 'moving')
+      throw new MoveError('SERVICE_BUSY', `${name} is ${state.state} just now. Wait until it runs.`);
+    if (Object.values(store.state.moves).some((move) => move.service === name && move.pausedBefore !== null))
+      throw new MoveError(
+        'SERVICE_BUSY',
+        `A move of ${name} is paused. Let it go on or take it back before you start a drill.`,
+      );
     for (const path of ['overlay', 'direct'] as const) seatOf(this.#seats(), path);
     const role = order.kind === 'udp-flood' ? 'bot' : 'client';
     const plan = planDrill({
       kind: order.kind,
       service: name,
-      site: state.site,
+      site: home,
       senders: Object.values(manifest.hosts)
         .filter((host) => host.role === role)
         .map((host) => host.name),
@@ -62,7 +81,8 @@ export class Drills {
       id: randomUUID(),
       kind: order.kind,
       state: 'preparing',
-      site: state.site,
+      site: home,
+      broughtHomeFrom: state.site === home ? null : state.site,
       startedAt: clock.now(),
       floodStartedAt: null,
       floodEndsAt: null,
@@ -71,23 +91,23 @@ export class Drills {
       report: null,
       error: null,
     };
-    this.#record(drill, 'drill.started', `Drill ${order.kind} against ${state.site}.`, 'intent');
+    this.#record(drill, 'drill.started', `Drill ${order.kind} against ${home}.`, 'intent');
     const abort = new AbortController();
-    const undo = this.#arrange(name, order, state.policy);
-    const done = runDrill(
-      plan,
-      this.#ports(drill, plan.mbitEach, plan.connectionsEach, plan.loadMs),
-      abort.signal,
-    )
+    const undo: (() => void)[] = [];
+    const prepare = async (signal: AbortSignal) => {
+      const notes = await beginAtHome(this.#context, this.#moves, name, signal, (from) =>
+        store.change([{ op: 'patch', collection: 'drills', id: drill.id, value: { broughtHomeFrom: from } }]),
+      );
+      undo.push(...this.#arrange(name, order));
+      return notes;
+    };
+    const done = runDrill(plan, { ...this.#ports(drill, plan), prepare }, abort.signal)
       .catch((thrown) => {
+        // A drill that ended has said so itself, with its reason.
         const now = this.#drill(drill.id);
+        if (finished.has(now.state)) return;
         this.#record(
-          {
-            ...now,
-            state: finished.has(now.state) ? now.state : 'failed',
-            endedAt: clock.now(),
-            error: toMoveError(thrown).toBody(),
-          },
+          { ...now, state: 'failed', endedAt: clock.now(), error: toMoveError(thrown).toBody() },
           'drill.stopped',
           `The drill was stopped: ${toMoveError(thrown).message}`,
         );
@@ -121,12 +141,9 @@ export class Drills {
   }
 
   /** The policy and the wished target for the time of the drill. The site's detector is told nothing. */
-  #arrange(
-    service: string,
-    order: { kind: DrillKind; to?: string | undefined; autoApprove: boolean },
-    before: MovePolicy,
-  ): (() => void)[] {
+  #arrange(service: string, order: DrillOrder): (() => void)[] {
     const undo: (() => void)[] = [];
+    const before = serviceOf(this.#context, service).state.policy;
     if (order.kind !== 'udp-flood') return undo;
     if (order.to !== undefined) undo.push(this.#response.wish(service, order.to));
     if (order.autoApprove && before !== 'automatic') {
@@ -138,7 +155,7 @@ export class Drills {
     return undo;
   }
 
-  #ports(drill: Drill, mbitEach: number, connectionsEach: number, loadMs: number): DrillPorts {
+  #ports(drill: Drill, { mbitEach, connectionsEach, loadMs }: DrillPlan): Omit<DrillPorts, 'prepare'> {
     const { clock, store, fleet, manifest } = this.#context;
     const service = Object.keys(store.state.services)[0] ?? '';
     const host = manifest.hosts[drill.site];
@@ -244,9 +261,9 @@ export class Drills {
       );
     else
       this.#record(
-        { ...drill, endedAt: event.at, error: { code: event.code, message: event.message } },
+        { ...drill, endedAt: event.at, error: event.error },
         'drill.stopped',
-        `The drill was stopped: ${event.message}`,
+        `The drill was stopped: ${event.error.message}`,
       );
   }
 

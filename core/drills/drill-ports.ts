@@ -1,3 +1,4 @@
+import type { ErrorBody } from '../contract/error-body.ts';
 import type { ProbeSample } from '../measure/probe-sample.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { DrillReport } from './drill-report.ts';
@@ -39,11 +40,16 @@ export type DrillEvent =
   | { type: 'state'; state: DrillState; at: number }
   | { type: 'flood-started'; at: number; endsAt: number; senders: readonly string[] }
   | { type: 'judged'; at: number; report: DrillReport }
-  | { type: 'stopped'; at: number; code: string; message: string };
+  | { type: 'stopped'; at: number; error: ErrorBody };
 
 /** Everything a drill does outside itself. The control plane implements it over SSH. */
 export interface DrillPorts {
   clock: Clock;
+  /**
+   * Brings about what every drill begins with: nobody is attacked, and the one copy of the service runs at its
+   * home. Answers what a reader of the report has to know about it. Bounds its own waits; a stop ends them.
+   */
+  prepare(signal: AbortSignal): Promise<readonly string[]>;
   /** Starts a person on a client host. `failed` is called when the probe itself breaks down. */
   startProbe(
     way: 'overlay' | 'direct',

@@ -16,9 +16,11 @@ import { type DrillObservations, judgeDrill } from './judge-drill.ts';
 const PREPARE_LIMIT_MS = 30_000;
 const FIRST_PACKET_LIMIT_MS = 10_000;
 const STOP_LIMIT_MS = 10_000;
+/** Right answers in a row of each person that a drill begins with. */
+const STEADY_ANSWERS = 20;
 
 /**
- * Runs one drill: a quiet phase, the load, the wait for the move, a tail, the verdict. Whatever happens, nothing
+ * Runs one drill: the service at home and in peace, a quiet phase, the load, the wait for the move, a tail, the verdict. Whatever happens, nothing
  * it started goes on: the senders are stopped first, then the probes. `signal` is the emergency stop and
  * everything else that must end a drill (a host out of reach); its reason becomes the message.
  * @throws MoveError `DRILL_ABORTED` when `signal` fired, `DRILL_STOPPED` when a stop condition was met (too many
@@ -37,7 +39,7 @@ export async function runDrill(
     return report;
   } catch (thrown) {
     const error = toMoveError(run.reason ?? thrown);
-    ports.tell({ type: 'stopped', at: ports.clock.now(), code: error.code, message: error.message });
+    ports.tell({ type: 'stopped', at: ports.clock.now(), error: error.toBody() });
     run.enter(error.code === 'DRILL_ABORTED' ? 'aborted' : 'failed');
     throw error;
   }
@@ -94,8 +96,9 @@ class DrillRun {
   async #phases(): Promise<DrillObservations> {
     const { kind, quietMs, loadMs, tailMs } = this.#plan;
     this.enter('preparing');
+    const preparation = await this.#within(this.#ports.prepare(this.#stop.signal), undefined, '');
     for (const way of ['overlay', 'direct'] as const) await this.#startProbe(way);
-    await this.#firstAnswers();
+    await this.#steadyAnswers();
     this.enter('quiet');
     const startedAt = this.#clock.now();
     await this.#sleep(quietMs);
@@ -129,6 +132,7 @@ class DrillRun {
       alarmsAt: this.#alarmsAt.filter((at) => at >= startedAt).sort((left, right) => left - right),
       decidedAt: late?.decidedAt,
       move: late?.move,
+      preparation,
       overlay: this.#between(startedAt, endedAt, 'overlay'),
       direct: this.#between(startedAt, endedAt, 'direct'),
     };
@@ -172,11 +176,13 @@ class DrillRun {
     await this.#within(starting, PREPARE_LIMIT_MS, `the ${way} probe to start`);
   }
 
-  /** The quiet phase begins when both people get right answers. */
-  async #firstAnswers(): Promise<void> {
+  /** The quiet phase begins when both people get right answers, one after the other. */
+  async #steadyAnswers(): Promise<void> {
     const begun = this.#clock.monotonic();
-    const answered = (way: 'overlay' | 'direct') =>
-      this.#samples[way].some((sample) => sample.outcome === 'ok');
+    const answered = (way: 'overlay' | 'direct') => {
+      const latest = this.#samples[way].slice(-STEADY_ANSWERS);
+      return latest.length === STEADY_ANSWERS && latest.every((sample) => sample.outcome === 'ok');
+    };
     while (!answered('overlay') || !answered('direct')) {
       if (this.#clock.monotonic() - begun > PREPARE_LIMIT_MS) {
         const way = answered('overlay') ? 'directly' : 'through the overlay';

@@ -2,8 +2,11 @@ import { z } from 'zod';
 import { JsonLines } from '../measure/json-lines.ts';
 import { readOptionsLine } from '../measure/options-line.ts';
 import { stopSignal } from '../measure/stop-signal.ts';
+import { systemClock } from '../runtime/clock.ts';
 import { toMoveError } from '../runtime/errors.ts';
 import { sendFlood } from './flood-sender.ts';
+import { readManifestFile } from './lab-manifest-file.ts';
+import { noteRefusal } from './refusal-spool.ts';
 import { sendSurge } from './surge-sender.ts';
 
 const floodOptionsSchema = z.looseObject({ purpose: z.literal('udp-flood').default('udp-flood') });
@@ -24,29 +27,38 @@ const surgeOptionsSchema = z.object({
  * The flood as a program on a bot: options ({address, port, seconds, mbit}) as one line of JSON on standard
  * input, which has to stay open; prints `{"firstPacketAt":…}`, then `{"summary":…}`, or `{"error":…}`. It stops
  * at once on SIGTERM, when standard input closes, or when its parent is gone. Exit code 0 when it ran or was
- * stopped, 2 for options that make no sense, 3 when the guard refused, 1 for anything else.
+ * stopped, 2 for options that make no sense, 3 when the guard refused, 1 for anything else. A refusal on a host of
+ * a lab is noted there, for the journal.
  */
 export function floodMain(_argv: readonly string[] = []): Promise<number> {
-  return runProgramOf(floodOptionsSchema, (options, signal, lines) =>
-    sendFlood(options, signal, (firstPacketAt) => lines.write({ firstPacketAt })),
+  return runProgramOf(
+    floodOptionsSchema,
+    (options, signal, lines) => sendFlood(options, signal, (firstPacketAt) => lines.write({ firstPacketAt })),
+    (options) => options,
   );
 }
 
 /** The honest surge as a program on a client; options {request: {address, port, seconds, connections}, shape}. */
 export function surgeMain(_argv: readonly string[] = []): Promise<number> {
-  return runProgramOf(surgeOptionsSchema, ({ request, shape }, signal, lines) =>
-    sendSurge(request, shape, signal, (firstPacketAt) => lines.write({ firstPacketAt })),
+  return runProgramOf(
+    surgeOptionsSchema,
+    ({ request, shape }, signal, lines) =>
+      sendSurge(request, shape, signal, (firstPacketAt) => lines.write({ firstPacketAt })),
+    ({ request }) => request,
   );
 }
 
 async function runProgramOf<Schema extends z.ZodType>(
   schema: Schema,
   run: (options: z.infer<Schema>, signal: AbortSignal, lines: JsonLines) => Promise<object>,
+  requestOf: (options: z.infer<Schema>) => { purpose: string; address?: unknown },
 ): Promise<number> {
   const lines = new JsonLines(process.stdout, 0);
   let stop: ReturnType<typeof stopSignal> | undefined;
+  let request: { purpose: string; address?: unknown } | undefined;
   try {
     const { options, released } = await readOptionsLine(process.stdin, schema);
+    request = requestOf(options);
     stop = stopSignal(released);
     const before = process.cpuUsage();
     const summary = await run(options, stop.signal, lines);
@@ -56,6 +68,13 @@ async function runProgramOf<Schema extends z.ZodType>(
     return 0;
   } catch (thrown) {
     const error = toMoveError(thrown);
+    if (error.code === 'FLOOD_REFUSED' && request && 'text' in readManifestFile())
+      noteRefusal({
+        at: systemClock.now(),
+        purpose: request.purpose,
+        target: request.address,
+        message: error.message,
+      });
     lines.write({ error: error.toBody() });
     await lines.finish();
     return error.code === 'FLOOD_REFUSED' ? 3 : error.code === 'OPTIONS_INVALID' ? 2 : 1;

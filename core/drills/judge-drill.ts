@@ -49,6 +49,8 @@ export interface DrillObservations {
   alarmsAt: readonly number[];
   decidedAt: number | undefined;
   move: DrillMove | undefined;
+  /** What had to be done before the drill could begin, in sentences. */
+  preparation: readonly string[];
   overlay: readonly ProbeSample[];
   direct: readonly ProbeSample[];
 }
@@ -254,7 +256,7 @@ function lengthOf(move: DrillMove | undefined, name: MovePhaseName): number | nu
 }
 
 function notesOn(seen: DrillObservations): string[] {
-  const notes: string[] = [];
+  const notes: string[] = [...seen.preparation];
   const { load, move } = seen;
   if (load !== undefined && seen.alarmsAt.some((at) => at < load.firstPacketAt)) {
     notes.push('An alarm came before the first packet was sent; it is not counted as detection.');

@@ -63,6 +63,9 @@ export function DrillCard({ drill, open }: { drill: Drill; open: boolean }) {
               <span className="muted">{words.hypothesis}</span> {words.hypotheses[drill.kind]}
             </p>
           )}
+          {running && drill.broughtHomeFrom && (
+            <p className="muted">{words.broughtHome(drill.broughtHomeFrom, drill.site)}</p>
+          )}
           {drill.error && (
             <p className="fault">
               {drill.error.message} <code>{drill.error.code}</code>

@@ -14,10 +14,14 @@ test('the first sight shows every host of the lab up, and by which way each pers
     map.getByRole('button', { name: /^client client-2, (direct \d|no answer yet)/ }),
   ).toBeVisible();
   await expect(page.getByTestId('ring-words')).toContainText('ring invariant holds');
-  for (const role of ['access point', 'servlet', 'directory'])
-    await expect(map.getByRole('button', { name: new RegExp(`^overlay node .*${role}`) })).toHaveCount(1);
+  await expect(map.getByRole('button', { name: /^overlay node .*directory/ })).toHaveCount(1);
+  // Who has used another way before may have left a second one of these.
+  for (const role of ['access point', 'servlet'])
+    await expect(
+      map.getByRole('button', { name: new RegExp(`^overlay node .*${role}`) }).first(),
+    ).toBeVisible();
   const place = serviceIn(control).site.toUpperCase();
-  await expect(page.getByTestId('answer')).toContainText(new RegExp(`(lives at|to) ${place}`));
+  await expect(page.getByTestId('answer')).toContainText(new RegExp(`(lives at|to|still at) ${place}`));
 });
 
 test('every room shows the real thing, by its key', async ({ page }) => {
@@ -27,7 +31,7 @@ test('every room shows the real thing, by its key', async ({ page }) => {
     ['Credentials', /seat at client-1/],
     ['Latency', /Overlay against direct/],
     ['Drills', /Start the flood/],
-    ['Journal', /shop\.example answers at A1\./],
+    ['Journal', /Policy of shop\.example: approve\./],
     ['Map', /nodes/],
   ];
   for (const [index, [room, words]] of shown.entries()) {

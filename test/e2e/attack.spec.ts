@@ -1,10 +1,13 @@
 import type { Page } from '@playwright/test';
 import type { Proposal } from '../../core/contract/domain.ts';
 import type { ControlView } from './control-view.ts';
-import { expect, goTo, service, serviceIn, test } from './fixtures.ts';
+import { endEverything, expect, goTo, service, serviceIn, test } from './fixtures.ts';
+
+/** Longer than a slow machine needs to look at it: each test ends its flood itself. */
+const seconds = 60;
 
 /** Starts the demo flood by hand; answers the proposal that follows from it. */
-async function flood(page: Page, control: ControlView, seconds: number): Promise<Proposal> {
+async function flood(page: Page, control: ControlView): Promise<Proposal> {
   const site = serviceIn(control).site.toUpperCase();
   await goTo(page, 'Drills');
   await page.getByLabel('Seconds').fill(String(seconds));
@@ -21,7 +24,7 @@ test('a flood is seen, its answer approved by the keyboard, and the service move
   control,
 }) => {
   const from = serviceIn(control).site;
-  const { to } = await flood(page, control, 15);
+  const { to } = await flood(page, control);
   await goTo(page, 'Map');
   await expect(page.locator('.flood path').first()).toBeVisible();
   await expect(page.getByText('3 sources · 60 Mbit/s')).toBeVisible();
@@ -37,21 +40,25 @@ test('a flood is seen, its answer approved by the keyboard, and the service move
   await control.until(
     'it has moved',
     (state) => state.services[service]?.site === to && state.services[service]?.state === 'running',
+    60_000,
   );
   await expect(card).toBeHidden();
+  // Without a first answer in time, as on a slow machine, a move ends without its figure and is no news.
   await expect(page.getByTestId('answer')).toContainText(
-    `moved from ${from.toUpperCase()} to ${to.toUpperCase()}`,
+    new RegExp(`(moved from ${from.toUpperCase()} to|lives at) ${to.toUpperCase()}`),
   );
-  await expect(page.getByRole('alert').filter({ hasText: 'Attack on' })).toBeHidden({ timeout: 30_000 });
+  await endEverything(control);
+  await expect(page.getByRole('alert').filter({ hasText: 'Attack on' })).toBeHidden();
 });
 
 test('a declined move leaves the service where it is, attacked', async ({ page, control }) => {
   const { site } = serviceIn(control);
-  const proposal = await flood(page, control, 6);
+  const proposal = await flood(page, control);
   await goTo(page, 'Moves');
   await page.getByRole('button', { name: 'Decline' }).click();
   await expect(page.getByText(`Declined. ${service} stays at ${site.toUpperCase()}.`)).toBeVisible();
   await expect(page.getByRole('main')).toContainText('Nothing waits for you.');
+  await endEverything(control);
   await control.until('the attack ends', (state) => !state.sites[site]?.attacked);
   expect(control.state.proposals[proposal.id]?.state).toBe('declined');
   expect(serviceIn(control).site).toBe(site);
@@ -61,7 +68,7 @@ test('stop everything ends the flood at once, and nothing starts until it is rel
   page,
   control,
 }) => {
-  await flood(page, control, 60);
+  await flood(page, control);
   const asked = performance.now();
   await page.keyboard.press('Control+.');
   await expect(page.getByRole('status').filter({ hasText: 'Everything is stopped' })).toBeVisible();

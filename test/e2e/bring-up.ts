@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
-import { footprint, leftOf, within } from '../system/lab-fixture.ts';
+import { footprint, leftAfter } from '../system/lab-fixture.ts';
 import {
   consoleImpossible,
   firstLine,
@@ -24,7 +24,7 @@ export default async function bringUp(): Promise<() => Promise<void>> {
   const home = mkdtempSync(path.join(os.tmpdir(), 'move-e2e-'));
   const child = startMove(home, ['start', '--no-window']);
   try {
-    const { address } = await firstLine<{ address: string }>(child, 60_000);
+    const { address } = await firstLine<{ address: string }>(child, 90_000);
     // Whatever it says from now on has to be read, or it would stop at a full pipe.
     child.stdout?.resume();
     const entered = await fetch(address, { redirect: 'manual' });
@@ -42,8 +42,7 @@ export default async function bringUp(): Promise<() => Promise<void>> {
     const print = footprint(home);
     try {
       const code = await interrupt(child, 60_000);
-      await within(5_000, () => leftOf(home, print).length === 0);
-      const left = leftOf(home, print);
+      const left = await leftAfter(home, print);
       if (code !== 0 || left.length > 0)
         throw new Error(`the console ended with ${code} and left behind: ${left.join(', ') || 'nothing'}`);
     } finally {

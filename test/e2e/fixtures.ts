@@ -7,7 +7,9 @@ export const service = 'shop.example';
 
 /**
  * A window on the running console, and the console's own view beside it. Every test begins with a calm lab:
- * the service runs, nothing floods, nothing is halted. A fault in the page fails the test.
+ * the service runs, nothing floods, nothing waits, nothing is halted, whatever ran before and however it ended.
+ * Where the service is is not said: a test that needs it somewhere takes it there. A fault in the page fails
+ * the test.
  */
 export const test = base.extend<{ possible: undefined; running: RunningConsole; control: ControlView }>({
   possible: [
@@ -72,16 +74,56 @@ export async function goTo(page: Page, room: string): Promise<void> {
   await page.getByRole('navigation').getByRole('button', { name: room }).click();
 }
 
+/** Takes the service to its home, where nothing of it is left elsewhere. */
+export async function bringHome(control: ControlView): Promise<string> {
+  const { homeSite } = serviceIn(control);
+  await moveTo(control, homeSite);
+  await control.until('its lifeline ends', (state) => Object.keys(state.lifelines).length === 0);
+  return homeSite;
+}
+
+/** Takes the service away from its home, in another ISP, with an open lifeline to what stayed behind. */
+export async function bringAway(control: ControlView): Promise<string> {
+  const { site, homeSite } = serviceIn(control);
+  if (site === homeSite) await moveTo(control, elsewhere(control));
+  await control.until('its lifeline is open', (state) => state.lifelines[service]?.state === 'open');
+  return serviceIn(control).site;
+}
+
+async function moveTo(control: ControlView, to: string): Promise<void> {
+  if (serviceIn(control).site === to) return;
+  const { move } = await control.client.call('move.start', { service, to });
+  await control.until(`it has moved to ${to}`, (state) => state.moves[move.id]?.endedAt, 60_000);
+  expect(control.state.moves[move.id]).toMatchObject({ state: 'done', error: null });
+}
+
+/** Ends every flood, drill and move that has not been committed, as a person would. */
+export async function endEverything(control: ControlView): Promise<void> {
+  await control.client.call('emergency.stop', {});
+  await control.client.call('service.policy', { service, policy: 'approve' });
+  await control.client.call('emergency.release', {});
+}
+
 async function calm(control: ControlView): Promise<void> {
   await control.until('the lab answers', (state) => state.console.console?.phase === 'ready', 60_000);
-  for (const move of Object.values(control.state.moves))
-    if (move.pausedBefore) await control.client.call('move.cancel', { move: move.id });
-  if (control.state.console.console?.halted) await control.client.call('emergency.release', {});
-  await control.until('the floods end', (state) => Object.keys(state.floods).length === 0);
+  const { floods, drills, moves, console: info } = control.state;
+  const underWay =
+    Object.keys(floods).length > 0 ||
+    [...Object.values(drills), ...Object.values(moves)].some(({ endedAt }) => endedAt === null);
+  if (underWay || info.console?.halted) await endEverything(control);
+  else await control.client.call('service.policy', { service, policy: 'approve' });
   await control.until(
-    'no site is attacked',
-    (state) => !Object.values(state.sites).some((site) => site.attacked),
+    'nothing is under way any more',
+    (state) =>
+      Object.keys(state.floods).length === 0 &&
+      [...Object.values(state.drills), ...Object.values(state.moves)].every(({ endedAt }) => endedAt),
+    60_000,
+  );
+  await control.until(
+    'no site is attacked and nothing waits',
+    (state) =>
+      !Object.values(state.sites).some((site) => site.attacked) &&
+      !Object.values(state.proposals).some((proposal) => proposal.state === 'waiting'),
   );
   await control.until('the service runs', (state) => state.services[service]?.state === 'running');
-  await control.client.call('service.policy', { service, policy: 'approve' });
 }

@@ -1,10 +1,10 @@
-import { elsewhere, expect, goTo, service, serviceIn, test } from './fixtures.ts';
+import { bringAway, bringHome, elsewhere, expect, goTo, service, serviceIn, test } from './fixtures.ts';
 
 test('a move by hand stops where it was asked to, goes on, and comes to its end before one’s eyes', async ({
   page,
   control,
 }) => {
-  const from = serviceIn(control).site;
+  const from = await bringHome(control);
   const to = elsewhere(control);
   const [old, next] = [from.toUpperCase(), to.toUpperCase()];
   await goTo(page, 'Services');
@@ -14,6 +14,9 @@ test('a move by hand stops where it was asked to, goes on, and comes to its end 
   await dialog.getByLabel('Stop before a phase').selectOption('ship');
   await dialog.getByRole('button', { name: `Move to ${next}` }).click();
 
+  const { id } = await control.until('it pauses', (state) =>
+    Object.values(state.moves).find((one) => one.pausedBefore === 'ship'),
+  );
   await goTo(page, 'Map');
   await expect(page.getByText('paused before ship', { exact: true })).toBeVisible();
   await expect(page.getByTestId('answer')).toContainText(`moving from ${old} to ${next}`);
@@ -25,16 +28,16 @@ test('a move by hand stops where it was asked to, goes on, and comes to its end 
   await goTo(page, 'Moves');
   await page.getByRole('button', { name: 'Continue' }).click();
   await goTo(page, 'Map');
-  await control.until('the move is done', (state) => state.services[service]?.site === to);
+  await control.until('the move ends', (state) => state.moves[id]?.endedAt, 60_000);
+  const move = control.state.moves[id]!;
+  expect(move).toMatchObject({ state: 'done', from, to });
   await expect(page.getByTestId('answer')).toContainText(`moved from ${old} to ${next}`);
   await expect(page.getByRole('button', { name: new RegExp(`^hosting site ${next}, live`) })).toBeVisible();
   await expect(page.getByRole('button', { name: new RegExp(`^hosting site ${old}, decoy`) })).toBeVisible();
   await expect(page.locator('.lifeline-line')).toHaveCount(1);
   for (const done of ['ship', 'verify', 'restore', 'commit', 'announce', 'first answer'])
     await expect(row(done)).toHaveText(/\d m?s$/);
-  const move = Object.values(control.state.moves).find((one) => one.to === to)!;
-  expect(move.state).toBe('done');
-  await control.until('the sessions are counted', (state) => state.moves[move.id]?.sessionsLost === 0);
+  await control.until('the sessions are counted', (state) => state.moves[id]?.sessionsLost === 0);
   await expect(page.getByTestId('answer')).toContainText(/0 of \d+sessions lost/);
   expect(move.wireBytes).toBeGreaterThan(100_000);
 });
@@ -50,14 +53,18 @@ test('a paused move is taken back and the service goes on where it stood', async
   await goTo(page, 'Moves');
   await page.getByRole('button', { name: 'Take back' }).click();
   await control.until('it is rolled back', (state) => state.moves[move.id]?.state === 'rolled-back');
-  await expect(page.getByRole('row', { name: /rolled back/ }).first()).toBeVisible();
+  const rolledBack = Object.values(control.state.moves).filter((one) => one.state === 'rolled-back');
+  await expect(
+    page.getByRole('row').filter({ has: page.getByText('rolled back', { exact: true }) }),
+  ).toHaveCount(rolledBack.length);
   await control.until('the service runs', (state) => state.services[service]?.state === 'running');
   expect(serviceIn(control)).toMatchObject({ site, epoch });
 });
 
 test('the service moves back home, and its lifeline ends', async ({ page, control }) => {
-  const { site, homeSite } = serviceIn(control);
-  test.skip(site === homeSite, 'the service is at home already');
+  await bringAway(control);
+  const { homeSite } = serviceIn(control);
+  await expect(page.locator('.lifeline-line')).toHaveCount(1);
   await goTo(page, 'Services');
   await page.getByRole('button', { name: 'Move back' }).click();
   await page
@@ -67,6 +74,7 @@ test('the service moves back home, and its lifeline ends', async ({ page, contro
   await control.until(
     'the service is home',
     (state) => state.services[service]?.site === homeSite && state.services[service]?.state === 'running',
+    60_000,
   );
   await goTo(page, 'Map');
   await expect(page.locator('.lifeline-line')).toHaveCount(0);

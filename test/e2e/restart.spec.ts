@@ -10,8 +10,10 @@ test('when the control plane is killed, the window says so and is back by itself
   const before = serviceIn(control);
   const old = homeLockHolder(running.home)!;
   expect(old).toBeGreaterThan(1);
+  // It is back within seconds: who looks for the banner only afterwards may come too late.
+  const said = page.getByRole('alert').filter({ hasText: 'Disconnected since' }).waitFor();
   process.kill(old, 'SIGKILL');
-  await expect(page.getByRole('alert').filter({ hasText: 'Disconnected since' })).toBeVisible();
+  await said;
   await expect(page.getByTestId('answer')).toContainText(service);
   await expect(page.getByRole('status').filter({ hasText: /^Connected$/ })).toBeVisible({ timeout: 30_000 });
 
@@ -23,5 +25,7 @@ test('when the control plane is killed, the window says so and is back by itself
     next.close();
   }
   await expect(page.getByRole('button', { name: /^hosting site .*live/ })).toHaveCount(1);
-  await expect(page.getByRole('button', { name: /^client client-1, overlay \d/ })).toBeVisible();
+  await expect(page.getByRole('button', { name: /^client client-1, overlay \d/ })).toBeVisible({
+    timeout: 30_000,
+  });
 });

@@ -69,6 +69,23 @@ export function firstLine<T>(child: ChildProcess, limitMs: number): Promise<T> {
   });
 }
 
+/** Waits until a program says something on its standard error. */
+export function saidLine(child: ChildProcess, words: string, limitMs: number): Promise<void> {
+  let said = '';
+  return new Promise((resolve, reject) => {
+    const fail = (what: string) => reject(new Error(`${what}: ${said}`));
+    const timer = setTimeout(() => fail(`"${words}" was not said within ${limitMs} ms`), limitMs);
+    child.once('error', reject);
+    child.once('exit', (code, signal) => fail(`it ended with ${code ?? signal}`));
+    child.stderr?.on('data', (chunk) => {
+      said = `${said}${chunk}`.slice(-4_000);
+      if (!said.includes(words)) return;
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
 /** Ends a program as Ctrl-C does; answers its exit code, and fails when it takes longer than `limitMs`. */
 export function interrupt(child: ChildProcess, limitMs: number): Promise<number | null> {
   if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve(child.exitCode);

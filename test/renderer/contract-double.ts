@@ -168,6 +168,7 @@ export class ContractDouble {
           kind: input.kind,
           state: 'quiet' as const,
           site: 'b1',
+          broughtHomeFrom: 'a2',
           startedAt: Date.now(),
           floodStartedAt: null,
           floodEndsAt: null,

@@ -136,6 +136,7 @@ test('the demo flood and a drill start; stop everything halts and release lifts'
   await expect(page.getByText('Flood on B1')).toBeVisible();
   await page.getByRole('button', { name: 'Run the drill' }).click();
   await expect(page.getByText('measuring the quiet').first()).toBeVisible();
+  await expect(page.getByText('The service is brought home from A2 to B1')).toBeVisible();
   await page.getByRole('banner').getByRole('button', { name: 'Stop everything' }).click();
   await expect(page.getByText('Everything is stopped')).toBeVisible();
   await expect(page.getByRole('button', { name: 'Start the flood' })).toBeDisabled();

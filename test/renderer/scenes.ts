@@ -408,6 +408,7 @@ function makeDrill(now: number): Drill {
     kind: 'udp-flood',
     state: 'judged',
     site: 'b1',
+    broughtHomeFrom: null,
     startedAt: now - 900_000,
     floodStartedAt: now - 890_000,
     floodEndsAt: now - 882_000,

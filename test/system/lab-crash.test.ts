@@ -10,7 +10,7 @@ import {
   type Footprint,
   footprint,
   labImpossible,
-  leftOf,
+  leftAfter,
   processesWith,
   temporaryHome,
   within,
@@ -39,8 +39,7 @@ describe.skipIf(why !== null)(`a lab that is killed leaves nothing behind${why ?
     );
 
   async function expectNothingLeft(taken: Footprint): Promise<void> {
-    await within(5_000, () => leftOf(place.home, taken).length === 0);
-    expect(leftOf(place.home, taken)).toEqual([]);
+    expect(await leftAfter(place.home, taken)).toEqual([]);
   }
 
   async function freezeSomethingOn(host: string): Promise<void> {

@@ -77,6 +77,16 @@ export function leftOf(
   ];
 }
 
+/**
+ * What is left of a lab that has just been ended, once it has had a moment to go; called right at its end,
+ * so that whoever begins from here on is no part of it.
+ */
+export async function leftAfter(home: string, print: Footprint): Promise<string[]> {
+  const endedAt = os.uptime();
+  await within(5_000, () => leftOf(home, print, endedAt).length === 0);
+  return leftOf(home, print, endedAt);
+}
+
 /** Seconds from the machine's start to a process's; infinite for one that is gone. 100 ticks make a second. */
 function startOf(pid: string): number {
   try {

@@ -106,11 +106,21 @@ describe.skipIf(why !== null)(`the main job${why ? ` (${why})` : ''}`, () => {
 
   // The verdict also judges how fast it all was, which two processors that share the whole miniature internet
   // with its flood do not decide; the long run holds it to the bars, here it must be quick within reason.
-  it('loses nobody in the flood of a drill, whatever its verdict on speed', {
+  it('brings the service home for a drill, and loses nobody in its flood, whatever its verdict on speed', {
     timeout: 120_000,
   }, async () => {
+    expect((await world.move({ to: 'c1' })).state).toBe('done');
     const drill = await world.cli(['drill', 'run', 'udp-flood', '--json', '--to', 'b1']);
+    if (drill.stdout === '') throw new Error(`The drill has no report: ${drill.stderr}`);
     const report = drillReportSchema.parse(JSON.parse(drill.stdout));
+    expect(drill.stderr).toContain('The service is at c1 and is brought home to a1 first.');
+    expect(report.notes).toContain('The service was brought home from c1 first.');
+    expect(report.attack.targetSite).toBe('a1');
+    const drillMoves = Object.values(world.state.moves).sort((a, b) => a.startedAt - b.startedAt);
+    expect(drillMoves.slice(-2)).toMatchObject([
+      { from: 'c1', to: 'a1', requestedBy: 'drill', state: 'done' },
+      { from: 'a1', to: 'b1', requestedBy: 'policy', state: 'done' },
+    ]);
     expect(report.overlay).toMatchObject({ failures: 0 });
     expect(report.alarms).toBeGreaterThan(0);
     expect(report.detectedMs).toBeLessThanOrEqual(1_500);
@@ -118,5 +128,37 @@ describe.skipIf(why !== null)(`the main job${why ? ` (${why})` : ''}`, () => {
     expect(report.floodedDirect?.p95Ms).toBeGreaterThanOrEqual(10 * report.quiet.direct.p95Ms);
     expect(drill.code).toBe(report.verdict ? 0 : 1);
     expect(world.state.services[service]).toMatchObject({ site: 'b1', state: 'running' });
+  });
+
+  it('refuses a drill that shall move the service to the very site it attacks, before anything happens', async () => {
+    const { site, epoch } = world.state.services[service] ?? {};
+    const drills = Object.keys(world.state.drills).length;
+    const drill = await world.cli(['drill', 'run', 'udp-flood', '--json', '--to', 'a1']);
+    expect(drill).toMatchObject({ code: 1, stdout: '' });
+    expect(drill.stderr).toContain('TARGET_UNUSABLE');
+    expect(world.state.services[service]).toMatchObject({ site, epoch, state: 'running' });
+    expect(Object.keys(world.state.drills)).toHaveLength(drills);
+  });
+
+  it('takes the way home of a drill back when everything is stopped', async () => {
+    const before = world.state.services[service];
+    expect(before?.site).toBe('b1');
+    const head = await world.journalHead();
+    const { drill } = await world.client.call('drill.start', { kind: 'quiet-minute' });
+    await world.until(
+      'the service is on its way home',
+      (state) => Object.values(state.moves).some((move) => move.endedAt === null),
+      10_000,
+    );
+    await world.client.call('emergency.stop', {});
+    try {
+      await world.until('the drill is over', (state) => state.drills[drill.id]?.endedAt, 10_000);
+      expect(world.state.drills[drill.id]).toMatchObject({ state: 'aborted', floodStartedAt: null });
+      expect((await world.journal(head)).filter(({ type }) => type === 'drill.stopped')).toHaveLength(1);
+      await world.until('the service runs', (state) => state.services[service]?.state === 'running', 20_000);
+      expect(world.state.services[service]).toMatchObject({ site: before?.site, epoch: before?.epoch });
+    } finally {
+      await world.client.call('emergency.release', {});
+    }
   });
 });

@@ -302,6 +302,18 @@ describe.skipIf(why !== null)(
         world.address('stone-a', 'global'),
       ];
 
+      /** Runs the flood program on a host by hand, as nobody's console does. */
+      async function expectRefused(host: string, address: string): Promise<void> {
+        const flood = await world.hosts.run(host, '/opt/move/bin/node /opt/move/dist/agent.mjs flood', {
+          input: `${JSON.stringify({ address, port: 80, seconds: 1, mbit: 20 })}\n`,
+        });
+        expect([address, flood.code, JSON.parse(flood.stdout).error?.code]).toEqual([
+          address,
+          3,
+          'FLOOD_REFUSED',
+        ]);
+      }
+
       it('asked of the console, aimed at anything but a site of this lab', async () => {
         const sent = async () => {
           const { links } = await world.counters();
@@ -330,18 +342,48 @@ describe.skipIf(why !== null)(
         );
         expect(said).toEqual({ code: 0, stdout: '', stderr: '' });
         for (const address of outside()) {
-          const flood = await world.hosts.run('bot-1', '/opt/move/bin/node /opt/move/dist/agent.mjs flood', {
-            input: `${JSON.stringify({ address, port: 80, seconds: 1, mbit: 20 })}\n`,
-          });
-          expect([address, flood.code, JSON.parse(flood.stdout).error?.code]).toEqual([
-            address,
-            3,
-            'FLOOD_REFUSED',
-          ]);
+          const head = await world.journalHead();
+          await expectRefused('bot-1', address);
+          await entry(
+            head,
+            'flood.refused',
+            'bot-1 refused to send to',
+            `${address}:`,
+            'This load is refused',
+          );
         }
         const seen = await world.hosts.run('bot-1', 'nft list counter inet witness seen');
         expect(seen.stdout).toContain('packets 0 ');
       }, 40_000);
+
+      it('asked of any other host, aimed at a site: only bots may', async () => {
+        for (const host of ['client-2', 'a2', 'node-2']) {
+          const head = await world.journalHead();
+          await expectRefused(host, world.address('a1', 'primary'));
+          await entry(head, 'flood.refused', `${host} refused to send to`, 'only a bot may');
+        }
+      }, 40_000);
+
+      it('asked of a bot while no control plane runs: the next one tells of it, once', async () => {
+        const before = (await world.journal()).filter(({ type }) => type === 'flood.refused').length;
+        const head = await world.journalHead();
+        await world.control.kill();
+        await expectRefused('bot-2', '203.0.113.9');
+        await expectRefused('bot-2', '203.0.113.9');
+        await world.respawnControl().ready();
+        await entry(head, 'flood.refused', 'bot-2 refused to send to 203.0.113.9');
+        // The next refusal is told after everything that was noted before it, what was known already included.
+        await expectRefused('bot-1', '203.0.113.10');
+        await entry(head, 'flood.refused', 'bot-1 refused to send to 203.0.113.10');
+        const after = (await world.journal()).filter(({ type }) => type === 'flood.refused').length;
+        expect(after).toBe(before + 2);
+        // What the dead control plane followed the notes with is gone.
+        await until(
+          'one program follows the notes',
+          async () => (await world.hosts.run('bot-1', 'pgrep -c -x tail')).stdout.trim() === '1',
+          10_000,
+        );
+      }, 60_000);
     });
   },
 );

@@ -19,7 +19,7 @@ import {
 import type { LabLinkName, LabManifest } from '../../core/lab/manifest.ts';
 import { cacheDirectory } from '../../core/lab/paths.ts';
 import { type RunResult, runProgram } from '../../core/runtime/process.ts';
-import { type Footprint, footprint, labImpossible, leftOf, within } from './lab-fixture.ts';
+import { type Footprint, footprint, labImpossible, leftAfter } from './lab-fixture.ts';
 import { until } from './world/conditions.ts';
 import { Connected, type IssuedCredential, password, sha256 } from './world/connect.ts';
 import { ControlProcess, cliProgram } from './world/control-process.ts';
@@ -270,10 +270,7 @@ export class World {
     await this.hosts.close();
     await this.control.stop();
     await stopLab({ home: this.home });
-    const endedAt = os.uptime();
-    const look = () => leftOf(this.home, this.#footprint, endedAt);
-    await within(5_000, () => look().length === 0);
-    const left = look();
+    const left = await leftAfter(this.home, this.#footprint);
     rmSync(this.home, { recursive: true, force: true });
     if (left.length > 0) throw new Error(`The world left this behind: ${left.join(', ')}`);
   }

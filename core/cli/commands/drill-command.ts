@@ -11,7 +11,7 @@ const waitLimitMs = 30_000;
 export const drillCommand: Command = {
   path: ['drill', 'run'],
   summary:
-    'Runs a bounded attack inside the lab and prints its report. Exit code 0 when the verdict is true.',
+    'Runs a bounded attack inside the lab and prints its report. Exit code 0 when the verdict is true. The service is brought home first.',
   positionals: [{ name: 'KIND', docs: 'udp-flood, quiet-minute or honest-surge' }],
   options: {
     to: optionsOf('drill.start').to ?? { type: 'text', docs: 'The site to move to.' },
@@ -26,8 +26,14 @@ export const drillCommand: Command = {
         await link.ready({ lab: true });
         let { drill } = await link.call('drill.start', input);
         context.say(`Drill ${drill.id} (${drill.kind}) runs against site ${drill.site}.`);
+        let said: string | null = null;
+        const sayHome = () => {
+          if (drill.broughtHomeFrom === null || drill.broughtHomeFrom === said) return;
+          said = drill.broughtHomeFrom;
+          context.say(`The service is at ${said} and is brought home to ${drill.site} first.`);
+        };
         try {
-          while (!['judged', 'aborted', 'failed'].includes(drill.state))
+          for (sayHome(); !['judged', 'aborted', 'failed'].includes(drill.state); sayHome())
             drill = (await link.call('drill.wait', { drill: drill.id, limitMs: waitLimitMs })).drill;
         } catch (thrown) {
           if (context.signal.aborted) await abortDrill(context, link);

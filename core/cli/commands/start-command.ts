@@ -9,6 +9,7 @@ import type { Command } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
 import { bringUp } from '../launch/bring-up.ts';
 import { type OpenedWindow, openBrowserWindow, openElectronWindow } from '../launch/browser-window.ts';
+import { labStanding } from '../launch/lab-standing.ts';
 import { chromiumBinary, electronBinary, hasDisplay } from '../launch/window-binaries.ts';
 import { productRoot, rendererDirectory } from '../product-root.ts';
 
@@ -24,7 +25,8 @@ export const startCommand: Command = {
   },
   output: () =>
     z.object({
-      ready: z.literal(true),
+      ready: z.boolean().describe('whether every host of the lab and its service answer'),
+      text: z.string().describe('the same as a sentence, which says what does not answer'),
       socket: z.string(),
       shell: z.enum(['electron', 'chromium', 'none']),
       address: z.string().optional().describe('lets one browser in, once, within a minute'),
@@ -38,22 +40,25 @@ export const startCommand: Command = {
       const electron = canShow && !parsed.flag('browser') ? electronBinary(context.environment) : null;
       const chromium = canShow && !electron ? chromiumBinary(context.environment) : null;
       const socket = controlSocketPath(context.home);
-      if (electron) {
-        window = openElectronWindow(electron, productRoot(), context.home, context.environment);
-        context.print({ ready: true, socket, shell: 'electron' });
-      } else {
-        browser = await openBrowserDoor(context, parsed.number('browser-port') ?? 0);
-        const address = browser.issueAddress();
-        if (chromium) {
-          window = openBrowserWindow(chromium, address, context.environment);
-          context.print({ ready: true, socket, shell: 'chromium' });
-        } else {
-          context.print({ ready: true, socket, shell: 'none', address });
-          context.say('Open the address above in a browser on this machine within a minute; it works once.');
-        }
+      // A window shows by itself what is still being made; the line is for those who wait for it.
+      if (electron) window = openElectronWindow(electron, productRoot(), context.home, context.environment);
+      else browser = await openBrowserDoor(context, parsed.number('browser-port') ?? 0);
+      if (browser && chromium)
+        window = openBrowserWindow(chromium, browser.issueAddress(), context.environment);
+      const ended = Promise.race([
+        window?.closed ?? new Promise<void>(() => undefined),
+        interrupted(context.signal),
+      ]);
+      context.say('The control plane answers; reaching the hosts and starting the service.');
+      const standing = await Promise.race([labStanding(context), ended]);
+      if (!standing || context.signal.aborted) return 0;
+      if (!standing.ready) context.say(`Not everything is as it should be: ${standing.text}`);
+      if (window) context.print({ ...standing, socket, shell: electron ? 'electron' : 'chromium' });
+      else if (browser) {
+        context.print({ ...standing, socket, shell: 'none', address: browser.issueAddress() });
+        context.say('Open the address above in a browser on this machine within a minute; it works once.');
       }
-      const ended = window?.closed ?? new Promise<void>(() => undefined);
-      await Promise.race([ended, interrupted(context.signal), offerAddresses(context, browser, window)]);
+      await Promise.race([ended, offerAddresses(context, browser, window)]);
     } finally {
       await window?.close();
       await browser?.close();

@@ -21,10 +21,19 @@ class World {
   floodStartedAt = Number.POSITIVE_INFINITY;
   overlayShape = (_at: number): Partial<ProbeSample> => ({});
   moves = true;
+  preparation = async (_signal: AbortSignal): Promise<readonly string[]> => [];
   #alarm: ((at: number) => void) | undefined;
 
   readonly ports: DrillPorts = {
     clock: this.clock,
+    prepare: async (signal) => {
+      this.running.add('preparation');
+      try {
+        return await this.preparation(signal);
+      } finally {
+        this.running.delete('preparation');
+      }
+    },
     startProbe: async (way, onSample) => {
       this.running.add(way);
       const tick = () => {
@@ -137,6 +146,56 @@ test('a move in an honest surge is noticed, and fails it', async () => {
   expect(report.hypothesis.filter((statement) => !statement.held).map((statement) => statement.unit)).toEqual(
     ['alarms', 'moves'],
   );
+});
+
+test('what had to be done first is done before anybody asks, and is said in the report', async () => {
+  const world = new World();
+  world.preparation = (signal) => {
+    expect([...world.running]).toEqual(['alarms', 'preparation']);
+    return new Promise((resolve, reject) => {
+      world.clock.after(3_000, () => resolve(['The service was brought home from b1 first.']));
+      signal.addEventListener('abort', () => reject(signal.reason));
+    });
+  };
+  const begunAt = world.clock.now();
+  const report = await world.run();
+  expect(report.notes).toEqual(['The service was brought home from b1 first.']);
+  expect(report.startedAt).toBeGreaterThanOrEqual(begunAt + 3_000);
+  expect(report.verdict).toBe(true);
+});
+
+test('a drill that cannot be prepared sends nothing, and says why', async () => {
+  const world = new World();
+  world.preparation = async () => {
+    throw new MoveError('TARGET_UNUSABLE', 'a1 does not answer. Choose another site.');
+  };
+  await expect(world.run()).rejects.toMatchObject({ code: 'TARGET_UNUSABLE' });
+  expect(world.states()).toEqual(['preparing', 'failed']);
+  expect(world.floodStartedAt).toBe(Number.POSITIVE_INFINITY);
+  expect([...world.running]).toEqual([]);
+});
+
+test('the emergency stop ends the preparation, and nothing follows it', async () => {
+  const world = new World();
+  const emergency = new AbortController();
+  world.preparation = (signal) =>
+    new Promise((_resolve, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason));
+      world.clock.after(1_000, () => emergency.abort('the emergency stop was pressed.'));
+    });
+  await expect(world.run(emergency.signal)).rejects.toMatchObject({ code: 'DRILL_ABORTED' });
+  expect(world.states()).toEqual(['preparing', 'aborted']);
+  expect([...world.running]).toEqual([]);
+});
+
+test('the quiet phase waits until right answers follow one another', async () => {
+  const world = new World();
+  const begunAt = world.clock.now();
+  world.overlayShape = (at) =>
+    at < begunAt + 2_000 && (at - begunAt) % 100 === 0 ? { outcome: 'timeout' } : {};
+  const report = await world.run();
+  expect(report.startedAt).toBeGreaterThanOrEqual(begunAt + 2_000);
+  expect(report.overlay.failures).toBe(0);
 });
 
 for (const [name, atMs] of [

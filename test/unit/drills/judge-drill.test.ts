@@ -28,6 +28,7 @@ function hoped(change: Partial<DrillObservations> = {}): DrillObservations {
       offeredMbit: 59.8,
       seconds: 8,
     },
+    preparation: [],
     alarmsAt: [FLOOD + 110],
     decidedAt: FLOOD + 160,
     move: moveAt(FROZEN),

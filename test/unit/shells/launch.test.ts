@@ -8,9 +8,12 @@ import forge from 'node-forge';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { bringUp } from '../../../core/cli/launch/bring-up.ts';
 import { openBrowserWindow } from '../../../core/cli/launch/browser-window.ts';
+import { labStanding } from '../../../core/cli/launch/lab-standing.ts';
 import { stopProcess } from '../../../core/cli/launch/stop-process.ts';
 import { chromiumBinary, electronBinary, hasDisplay } from '../../../core/cli/launch/window-binaries.ts';
 import { readPkcs12 } from '../../../core/cli/read-pkcs12.ts';
+import type { ConsoleInfo, Service } from '../../../core/contract/domain.ts';
+import { applyChanges, type Change, emptyState, type StateMessage } from '../../../core/contract/state.ts';
 import { homeLockHolder } from '../../../core/control/home-lock.ts';
 import { MoveHarness } from './move-harness.ts';
 
@@ -146,6 +149,59 @@ describe('bringing up and taking down', () => {
       },
     };
   };
+
+  test('says ready only when hosts and service answer, and else what does not', async () => {
+    const info = (phase: ConsoleInfo['phase'], phaseText: string): Change => ({
+      op: 'upsert',
+      collection: 'console',
+      id: 'console',
+      value: { id: 'console', labName: 'lab', phase, phaseText } as ConsoleInfo,
+    });
+    const serviceIs = (state: Service['state']): Change => ({
+      op: 'upsert',
+      collection: 'services',
+      id: 'shop.example',
+      value: { id: 'shop.example', state } as Service,
+    });
+    const told: ((message: StateMessage) => void)[] = [];
+    let now = applyChanges(emptyState(), [info('starting', 'Reaching the hosts of the lab.')]);
+    await move.control({
+      state: (_input, _context, emit) => {
+        told.push(emit as (message: StateMessage) => void);
+        emit({ kind: 'snapshot', revision: 1, state: now });
+      },
+    });
+    const change = (...changes: Change[]) => {
+      now = applyChanges(now, changes);
+      for (const emit of told) emit({ kind: 'delta', revision: 2, changes });
+    };
+    const { context: given } = context();
+    let settled = false;
+    const first = labStanding(given).finally(() => {
+      settled = true;
+    });
+    await expect.poll(() => told.length).toBe(1);
+    change(serviceIs('starting'));
+    expect(settled).toBe(false);
+    change(serviceIs('running'), info('ready', 'All hosts answer.'));
+    expect(await first).toEqual({ ready: true, text: 'All hosts answer.' });
+
+    change(serviceIs('down'));
+    expect(await labStanding(given)).toEqual({ ready: false, text: 'shop.example is down.' });
+    change(serviceIs('running'), info('degraded', 'Not every host answers: stone-a.'));
+    expect(await labStanding(given)).toEqual({ ready: false, text: 'Not every host answers: stone-a.' });
+    change(info('starting', 'Reaching the hosts of the lab.'));
+    const last = labStanding(given);
+    move.stop.abort();
+    expect(await last).toMatchObject({ ready: false });
+  });
+
+  test('without a control plane, nothing is ready', async () => {
+    expect(await labStanding(context().context)).toMatchObject({
+      ready: false,
+      text: expect.stringContaining('No control plane runs'),
+    });
+  });
 
   test('starts what does not run, restarts a control plane that was killed, stops both in order', async () => {
     const { context: given, said } = context();

@@ -406,6 +406,7 @@ describe('drill run', () => {
     kind: 'udp-flood',
     state,
     site: 'a1',
+    broughtHomeFrom: null,
     startedAt: 0,
     floodStartedAt: null,
     floodEndsAt: null,
@@ -444,6 +445,26 @@ describe('drill run', () => {
       error: { code: 'BOTS_SILENT' },
     });
     expect(move.labCalls).toEqual([]);
+  });
+
+  test('says that the service is brought home first, once', async () => {
+    move.labRunning = true;
+    const waits = [
+      drill('preparing', { broughtHomeFrom: 'b1' }),
+      drill('judged', { broughtHomeFrom: 'b1', verdict: true, report: { verdict: true } }),
+    ];
+    await move.control(
+      {
+        'drill.start': () => ({ drill: drill('preparing', { broughtHomeFrom: 'b1' }) }),
+        'drill.wait': () => ({ drill: waits.shift()! }),
+      },
+      stateWith('shop.example'),
+    );
+    const ran = await move.run('drill', 'run', 'udp-flood');
+    expect(ran).toMatchObject({ code: 0, printed: [{ verdict: true }] });
+    expect(ran.said.filter((line) => line.includes('brought home'))).toEqual([
+      'The service is at b1 and is brought home to a1 first.',
+    ]);
   });
 
   test('a lab that it brought up is taken down again, unless it shall be kept', async () => {
