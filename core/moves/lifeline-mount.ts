@@ -109,9 +109,10 @@ export class LifelineMount {
     const mounted = this.#mounts.get(service)!;
     await this.#linked(service, mounted);
     const directory = this.directory(service);
-    // What an earlier mount learnt may be of another time of the storage.
-    mounted.memory.forget();
     await this.unmount(service);
+    // What an earlier mount learnt may be of another time of the storage.
+    for (const relay of mounted.relays) relay.close();
+    mounted.memory = new AttributeMemory(systemClock);
     await mkdir(directory, { recursive: true, mode: 0o755 });
     const connector = join(this.#runDirectory, 'lifelines', `${service}.connect`);
     const result = await runProgram(

@@ -15,6 +15,13 @@ import {
   statusBody,
 } from './frames.ts';
 import { Handles, type OpenHandle } from './handles.ts';
+import {
+  byHandle,
+  changing,
+  changingPaths,
+  extensionsByHandle,
+  extensionsThatOnlyRead,
+} from './request-kinds.ts';
 import { type Reply, StorageRequests } from './storage-requests.ts';
 
 export interface SftpRelayParts {
@@ -28,39 +35,6 @@ export interface SftpRelayParts {
   onFault: (error: MoveError) => void;
 }
 
-/** More of sshfs' requests are not read while so many wait. */
-const unansweredAtMost = 1024;
-
-const changing: ReadonlySet<number> = new Set([
-  sftpType.write,
-  sftpType.setstat,
-  sftpType.fsetstat,
-  sftpType.remove,
-  sftpType.mkdir,
-  sftpType.rmdir,
-  sftpType.rename,
-  sftpType.symlink,
-]);
-/** A file opened from memory must be open at the storage before one of these can take its name or its rights. */
-const changingPaths: ReadonlySet<number> = new Set([
-  sftpType.setstat,
-  sftpType.remove,
-  sftpType.rmdir,
-  sftpType.rename,
-  sftpType.extended,
-]);
-const byHandle: ReadonlySet<number> = new Set([
-  sftpType.read,
-  sftpType.write,
-  sftpType.fstat,
-  sftpType.fsetstat,
-  sftpType.readdir,
-]);
-const extensionsByHandle: ReadonlySet<string> = new Set(['fsync@openssh.com', 'fstatvfs@openssh.com']);
-const extensionsThatOnlyRead: ReadonlySet<string> = new Set(['statvfs@openssh.com', 'fstatvfs@openssh.com']);
-
-type Answer = (reply: Reply) => void;
-
 const ours = (type: number, body: Buffer): Reply => ({ type, body, reached: true });
 const done = ours(sftpType.status, statusBody(sftpStatus.ok, ''));
 const refused = (message: string) => ours(sftpType.status, statusBody(sftpStatus.failure, message));
@@ -71,6 +45,11 @@ const stale = ours(
   sftpType.status,
   statusBody(sftpStatus.unreachable, 'The lifeline on which it was opened is gone.'),
 );
+
+/** More of sshfs' requests are not read while so many wait. */
+const unansweredAtMost = 1024;
+
+type Answer = (reply: Reply) => void;
 
 /**
  * Stands between one connection of sshfs and its storage far away, and spares round trips: a file whose
