@@ -301,6 +301,19 @@ describe.skipIf(!hasSftpServer)(
         expect(await client.read((await waiting).handle)).toBe('another page');
       });
 
+      it('takes a bounded number of requests meanwhile, and answers every one of them', async () => {
+        const waiting = Array.from({ length: 3_000 }, (_, index) =>
+          client.status(sftpType.stat, sftpString(`${file}.${index}`)),
+        );
+        await soon(() => storage.count(sftpType.stat) >= 1_024);
+        await noticed();
+        expect(storage.count(sftpType.stat)).toBeLessThan(2_048);
+        clock.turn(1_000);
+        expect(new Set(await Promise.all(waiting))).toEqual(new Set([unreachable]));
+        storage.flow();
+        await alive();
+      });
+
       it('counts any byte as life', async () => {
         const waiting = client.read((await client.open(file)).handle);
         await soon(() => storage.count(sftpType.open) === 1);
