@@ -73,6 +73,10 @@ export class SftpRelay {
       dial: parts.dial,
       clock: parts.clock,
       onVersion: (payload) => this.#onVersion(payload),
+      onLost: () => {
+        // sshfs waits for the version without a limit, and everybody waits with it.
+        if (this.#greeting === 'awaited') this.close();
+      },
       onRoom: () => this.#regulate(),
       onFault: (error) => this.#fault(error),
     });
@@ -95,7 +99,7 @@ export class SftpRelay {
 
   /** Opens the stream to the storage ahead of the first who needs it: a link has come. */
   connect(): void {
-    if (!this.#ended && this.#greeting === 'done') this.#storage.connect();
+    if (!this.#ended && this.#greeting === 'done') this.#storage.connect(true);
   }
 
   /** Ends both sides. */

@@ -47,6 +47,8 @@ interface StorageRequestsParts {
   dial: () => Duplex | null;
   clock: Clock;
   onVersion: (payload: Buffer) => void;
+  /** The stream has ended; everybody who waited has been told. */
+  onLost: () => void;
   /** Room for more requests may have come or gone. */
   onRoom: () => void;
   /** The storage sent what is not SFTP; its stream is closed. */
@@ -88,11 +90,17 @@ export class StorageRequests {
     return !this.#silent && (this.#stream?.writableNeedDrain ?? false);
   }
 
-  /** Opens the stream if there is none. @returns whether there is one now. */
-  connect(): boolean {
+  /**
+   * Opens the stream if there is none; over a new link also when the last one was opened a moment ago.
+   * @returns whether there is one now.
+   */
+  connect(overNewLink = false): boolean {
+    // Its end has not been told yet.
+    if (this.#stream?.destroyed) this.#lost();
     if (this.#stream) return true;
     const now = this.#parts.clock.monotonic();
-    if (this.#closed || now - this.#dialledAt < dialAgainAfterMs) return false;
+    const tooSoon = now - this.#dialledAt < dialAgainAfterMs && !overNewLink;
+    if (this.#closed || tooSoon) return false;
     const stream = this.#parts.dial();
     if (!stream) return false;
     this.#dialledAt = now;
@@ -167,8 +175,8 @@ export class StorageRequests {
     try {
       reader.push(chunk);
     } catch (thrown) {
-      this.close();
       this.#parts.onFault(toMoveError(thrown));
+      this.close();
     }
   }
 
@@ -235,6 +243,7 @@ export class StorageRequests {
     this.#cancelBeat?.();
     this.#cancelBeat = undefined;
     for (const onReply of waiting) onReply(unreachable);
+    this.#parts.onLost();
     this.#parts.onRoom();
   }
 }

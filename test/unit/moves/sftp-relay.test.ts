@@ -356,6 +356,13 @@ describe.skipIf(!hasSftpServer)(
         expect(client.closed).toBe(false);
       });
 
+      it('dials over a link that replaces another before the end of that has been told', async () => {
+        storage.cut();
+        relay.connect();
+        expect(storage.dials).toBe(2);
+        expect(await client.read((await client.open(file)).handle)).toBe('a page');
+      });
+
       it('never uses a handle of one link on another', async () => {
         const mine = path.join(directory, 'mine');
         const written = await client.open(mine, forWriting);
@@ -383,6 +390,16 @@ describe.skipIf(!hasSftpServer)(
         memory = new AttributeMemory(clock);
         connect();
         void client.greet();
+        await soon(() => client.closed);
+      });
+
+      it('hangs up on a first greeting that the storage does not answer any more', async () => {
+        memory = new AttributeMemory(clock);
+        storage.stall();
+        connect();
+        void client.greet();
+        await noticed();
+        storage.cut();
         await soon(() => client.closed);
       });
 
