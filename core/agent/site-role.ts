@@ -84,7 +84,7 @@ export async function startSiteRole(
     tell: tellLifeline('storage'),
   });
   const places = { stateDirectory: directories.state, runDirectory: directories.run };
-  const mount = new LifelineMount({ ...places, tell: tellLifeline('pod') });
+  const mount = new LifelineMount({ ...places, tell: tellLifeline('pod'), log: context.log });
   const source = new MoveSource({ runtime, path, ...places });
   const target = new MoveTarget({ host, runtime, mount, ...places });
   const livingFile = new DurableFile<Living>(join(directories.state, 'living.json'), livingSchema);

@@ -1,11 +1,13 @@
 import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
+import { systemClock } from '../runtime/clock.ts';
 import { MoveError } from '../runtime/errors.ts';
 import type { Link } from '../runtime/link/link.ts';
 import { runProgram } from '../runtime/process.ts';
 import type { LifelineState } from './lifeline-storage.ts';
+import { AttributeMemory } from './sftp/attribute-memory.ts';
+import { SftpRelay } from './sftp/sftp-relay.ts';
 import { warmDirectory } from './warm-directory.ts';
 
 interface Mounted {
@@ -13,6 +15,8 @@ interface Mounted {
   bytes: number;
   server: Server;
   waiting: Set<() => void>;
+  memory: AttributeMemory;
+  relays: Set<SftpRelay>;
 }
 
 const mountDeadlineMs = 8_000;
@@ -20,24 +24,27 @@ const warmLimitMs = 2_000;
 
 /**
  * The pod's end of lifelines: takes the links that storage sites offer, and mounts each service's
- * storage by sshfs over them. sshfs reaches the link through a unix socket and comes back to it by
- * itself after a cut; requests that need the storage meanwhile get an I/O error, others nothing.
+ * storage by sshfs over them. sshfs speaks through a unix socket to a relay here, which spares round trips
+ * and outlives links: while none is there, requests that need the storage get an I/O error, others nothing.
  */
 export class LifelineMount {
   readonly #runDirectory: string;
   /** Not below /run: criu sees a private one. */
   readonly #storageDirectory: string;
   readonly #tell: (service: string, state: LifelineState) => void;
+  readonly #log: (line: string) => void;
   readonly #mounts = new Map<string, Mounted>();
 
   constructor(options: {
     stateDirectory: string;
     runDirectory: string;
     tell: (service: string, state: LifelineState) => void;
+    log: (line: string) => void;
   }) {
     this.#runDirectory = options.runDirectory;
     this.#storageDirectory = join(options.stateDirectory, 'storage');
     this.#tell = options.tell;
+    this.#log = options.log;
   }
 
   /** The directory at which a service's storage is, or will be, mounted. */
@@ -52,8 +59,15 @@ export class LifelineMount {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const socketPath = join(folder, `${service}.sock`);
     await rm(socketPath, { force: true });
-    const server = createServer({ allowHalfOpen: true }, (socket) => void this.#connect(service, socket));
-    const mounted: Mounted = { link: null, bytes: 0, server, waiting: new Set() };
+    const server = createServer({ allowHalfOpen: true }, (socket) => this.#connect(service, socket));
+    const mounted: Mounted = {
+      link: null,
+      bytes: 0,
+      server,
+      waiting: new Set(),
+      memory: new AttributeMemory(systemClock),
+      relays: new Set(),
+    };
     this.#mounts.set(service, mounted);
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
@@ -83,6 +97,7 @@ export class LifelineMount {
       if (this.#mounts.get(service) === mounted) this.#tell(service, 'cut');
     });
     for (const wake of mounted.waiting) wake();
+    for (const relay of mounted.relays) relay.connect();
   }
 
   /**
@@ -95,6 +110,9 @@ export class LifelineMount {
     await this.#linked(service, mounted);
     const directory = this.directory(service);
     await this.unmount(service);
+    // What an earlier mount learnt may be of another time of the storage.
+    for (const relay of mounted.relays) relay.close();
+    mounted.memory = new AttributeMemory(systemClock);
     await mkdir(directory, { recursive: true, mode: 0o755 });
     const connector = join(this.#runDirectory, 'lifelines', `${service}.connect`);
     const result = await runProgram(
@@ -136,6 +154,7 @@ export class LifelineMount {
     this.#mounts.delete(service);
     await this.unmount(service);
     mounted?.server.close();
+    for (const relay of mounted?.relays ?? []) relay.close();
     mounted?.link?.close();
     if (mounted) this.#tell(service, 'closed');
   }
@@ -154,28 +173,30 @@ export class LifelineMount {
     }));
   }
 
-  async #connect(service: string, socket: Socket): Promise<void> {
+  #connect(service: string, socket: Socket): void {
     const mounted = this.#mounts.get(service);
-    socket.on('error', () => undefined);
-    if (!mounted?.link) {
+    if (!mounted) {
       socket.destroy();
       return;
     }
-    try {
-      const stream = await mounted.link.openStream({ kind: 'lifeline', service }, { deadlineMs: 4_000 });
-      const count = (chunk: Buffer) => {
-        mounted.bytes += chunk.length;
-      };
-      stream.on('data', count);
-      socket.on('data', count);
-      // Either end going takes the other along: sshfs must notice a cut, not wait in it.
-      stream.once('close', () => socket.destroy());
-      socket.once('close', () => stream.destroy());
-      await Promise.all([pipeline(socket, stream), pipeline(stream, socket)]);
-    } catch {
-      // sshfs sees its connection end, answers EIO and dials again with the next request.
-      socket.destroy();
-    }
+    const count = (chunk: Buffer) => {
+      mounted.bytes += chunk.length;
+    };
+    const relay = new SftpRelay({
+      client: socket,
+      dial: () => {
+        if (!mounted.link?.isOpen) return null;
+        const stream = mounted.link.openStreamNow({ kind: 'lifeline', service });
+        stream.on('data', count);
+        return stream;
+      },
+      memory: mounted.memory,
+      clock: systemClock,
+      onFault: (error) => this.#log(`lifeline of ${service}: ${error.code} ${error.message}`),
+    });
+    socket.on('data', count);
+    mounted.relays.add(relay);
+    socket.once('close', () => mounted.relays.delete(relay));
   }
 
   #linked(service: string, mounted: Mounted): Promise<void> {

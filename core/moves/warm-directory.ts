@@ -7,8 +7,8 @@ const totalBytesAtMost = 1 << 20;
 const atOnce = 16;
 
 /**
- * Reads the names and the small files of a directory that is far away once, so that the kernel has them
- * when the first people come: after a move, their requests would else wait for several round trips.
+ * Reads the names and the small files of a directory that is far away once, so that the kernel has them,
+ * and the relay below sshfs their attributes, when the first people come: after a move, their requests would else wait for several round trips.
  * Best effort within bounds (256 files, 64 KiB each, 1 MiB in all) and until `signal` fires; it fails never.
  */
 export async function warmDirectory(directory: string, signal: AbortSignal): Promise<void> {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { createInterface } from 'node:readline';
 import type { OutputOf } from '../../../core/contract/contract.ts';
 import type { RemoteProgram } from '../../../core/fleet/host-connection.ts';
+import type { ProbeOutcome } from '../../../core/measure/probe-sample.ts';
 import type { LabHosts } from './lab-hosts.ts';
 
 /** What `move connect` needs; without a PKCS#12 it is given the PEM files. */
@@ -73,6 +74,39 @@ export class Connected {
       limitMs: (limit + 10) * 1000,
     });
     return readFetched(said.stdout);
+  }
+
+  /**
+   * Keeps asking for a path every `periodMs` whether or not earlier requests were answered, as many people
+   * would; `count` says how many have ended how. Right is what the first answer was.
+   */
+  async askOften(
+    path: string,
+    periodMs: number,
+  ): Promise<{ count(outcome: ProbeOutcome): number; stop(): Promise<void> }> {
+    const [host, port] = this.ready.httpProxy.replace(/^http:\/\//, '').split(':');
+    const program = await this.#hosts.start(
+      this.host,
+      'exec /opt/move/bin/node /opt/move/dist/agent.mjs probe',
+    );
+    const options = {
+      url: `http://shop.example${path}`,
+      via: { kind: 'proxy', host, port: Number(port) },
+      periodMs,
+    };
+    program.stdin.write(`${JSON.stringify(options)}\n`);
+    const counts = new Map<string, number>();
+    createInterface({ input: program.stdout }).on('line', (line) => {
+      const outcome = (JSON.parse(line) as { sample?: { outcome: ProbeOutcome } }).sample?.outcome;
+      if (outcome) counts.set(outcome, (counts.get(outcome) ?? 0) + 1);
+    });
+    return {
+      count: (outcome) => counts.get(outcome) ?? 0,
+      async stop() {
+        program.stdin.end();
+        await program.exited;
+      },
+    };
   }
 
   /** Begins a download at a bounded speed; `arrived` says how far it is, `done` what became of it. */
