@@ -85,7 +85,7 @@ export async function startSiteRole(
   });
   const places = { stateDirectory: directories.state, runDirectory: directories.run };
   const mount = new LifelineMount({ ...places, tell: tellLifeline('pod'), log: context.log });
-  const source = new MoveSource({ runtime, path, ...places });
+  const source = new MoveSource({ runtime, path, ...places, log: context.log });
   const target = new MoveTarget({ host, runtime, mount, ...places });
   const livingFile = new DurableFile<Living>(join(directories.state, 'living.json'), livingSchema);
   let living = await livingFile.read({});
@@ -115,14 +115,15 @@ export async function startSiteRole(
       return runtime.attach(podIdentifier(service));
     },
   });
-  router.registerStream({
-    kind: 'state',
-    roles: ['site'],
-    schema: z.object({ kind: z.literal('state'), move: z.string() }),
-    where: 'stream',
-    handle: ({ header, stream, accept, refuse, link }) =>
-      target.receive({ header, stream, accept, refuse }, link),
-  });
+  for (const kind of ['state', 'advance'])
+    router.registerStream({
+      kind,
+      roles: ['site'],
+      schema: z.looseObject({ kind: z.literal(kind) }),
+      where: 'stream',
+      handle: ({ header, stream, accept, refuse, link }) =>
+        target.receive({ header, stream, accept, refuse }, link),
+    });
   router.registerCall({
     method: 'lifeline.offer',
     roles: ['site'],

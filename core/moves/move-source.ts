@@ -1,12 +1,14 @@
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { type Endpoint, sourceStateSchema } from '../contract/agent-contract.ts';
 import type { PodRuntime } from '../pods/port.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { DurableFile } from '../runtime/durable-file.ts';
-import { MoveError } from '../runtime/errors.ts';
+import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { Link } from '../runtime/link/link.ts';
+import { PageIndex } from './page-base.ts';
 import { podIdentifier } from './pod-of-service.ts';
 import { sendState } from './state-transfer.ts';
 import type { StonePath } from './stone-path.ts';
@@ -31,6 +33,10 @@ export interface SourceResult {
 }
 
 const shipDeadlineMs = 55_000;
+/** What is sent ahead may hold a move up for so long, and be so large. */
+const advanceDeadlineMs = 2_000;
+const advanceLimitBytes = 64 << 20;
+const advanceRetryMs = 30;
 const endedKept = 20;
 
 /**
@@ -43,7 +49,10 @@ export class MoveSource {
   readonly #path: StonePath;
   readonly #runDirectory: string;
   readonly #file: DurableFile<Sources>;
+  readonly #log: (line: string) => void;
   readonly #links = new Map<string, Link>();
+  /** What the target of a move has of the pod's pages already. */
+  readonly #ahead = new Map<string, PageIndex>();
   readonly #busy = new Set<string>();
   #sources: Sources = {};
 
@@ -52,9 +61,11 @@ export class MoveSource {
     path: StonePath;
     stateDirectory: string;
     runDirectory: string;
+    log: (line: string) => void;
   }) {
     this.#runtime = options.runtime;
     this.#path = options.path;
+    this.#log = options.log;
     this.#runDirectory = join(options.runDirectory, 'leaving');
     this.#file = new DurableFile(join(options.stateDirectory, 'sources.json'), sourcesSchema);
   }
@@ -80,7 +91,7 @@ export class MoveSource {
     );
   }
 
-  /** Opens the way to the target. @throws MoveError `SERVICE_NOT_HERE`, `MOVE_CONFLICT`, or that of the way. */
+  /** Opens the way to the target and sends ahead what it can. @throws MoveError `SERVICE_NOT_HERE`, `MOVE_CONFLICT`, or that of the way. */
   async prepare(move: string, service: string, epoch: number, target: Endpoint): Promise<void> {
     await this.#runtime.status(podIdentifier(service)).catch((thrown) => {
       throw new MoveError('SERVICE_NOT_HERE', `${service} does not run on this site.`, { service }, thrown);
@@ -97,6 +108,32 @@ export class MoveSource {
     const [link] = await Promise.all([this.#path.link(target, 'site'), this.#runtime.warm()]);
     this.#links.set(move, link);
     await this.#set(move, { service, epoch, state: 'prepared', target: target.name });
+    await this.#sendAhead(move, service, link).catch((thrown) =>
+      this.#log(`move ${move}: nothing is sent ahead, all of it goes later: ${toMoveError(thrown).message}`),
+    );
+  }
+
+  /** Lets the target have the pages that the pod has now, so that of a frozen pod only those that changed travel. */
+  async #sendAhead(move: string, service: string, link: Link): Promise<void> {
+    const signal = AbortSignal.timeout(advanceDeadlineMs);
+    const directory = join(this.#runDirectory, move, 'advance');
+    this.#ahead.delete(move);
+    await this.#runtime.writeAdvance(podIdentifier(service), directory, {
+      limitBytes: advanceLimitBytes,
+      signal,
+    });
+    for (;;) {
+      try {
+        await sendState(directory, link.openStreamNow({ kind: 'advance', move }), { signal });
+        break;
+      } catch (thrown) {
+        // Both ends prepare at the same time: this one was first.
+        if (toMoveError(thrown).code !== 'MOVE_UNKNOWN') throw thrown;
+        await delay(advanceRetryMs, undefined, { signal });
+      }
+    }
+    this.#ahead.set(move, await PageIndex.of(directory, signal));
+    await rm(directory, { recursive: true, force: true });
   }
 
   /** Performs consecutive steps. @throws MoveError `MOVE_UNKNOWN`, or the step's own. */
@@ -135,8 +172,12 @@ export class MoveSource {
                 'The way to the target broke before the state could go.',
                 { move },
               );
-            const stream = link.openStreamNow({ kind: 'state', move });
-            const sent = await sendState(images, stream, AbortSignal.timeout(shipDeadlineMs));
+            const index = this.#ahead.get(move);
+            const stream = link.openStreamNow({ kind: 'state', move, onAdvance: index !== undefined });
+            const sent = await sendState(images, stream, {
+              signal: AbortSignal.timeout(shipDeadlineMs),
+              index,
+            });
             result.stateBytes = sent.stateBytes;
             result.wireBytes = sent.wireBytes;
           });
@@ -197,6 +238,7 @@ export class MoveSource {
   }
 
   async #clear(move: string): Promise<void> {
+    this.#ahead.delete(move);
     this.#links.get(move)?.close();
     this.#links.delete(move);
     await rm(join(this.#runDirectory, move), { recursive: true, force: true });

@@ -1,5 +1,6 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { z } from 'zod';
 import {
   type ServiceDescription,
@@ -14,6 +15,7 @@ import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { IncomingStream, Link } from '../runtime/link/link.ts';
 import type { LifelineMount } from './lifeline-mount.ts';
 import type { PhaseTime } from './move-source.ts';
+import { readBase } from './page-base.ts';
 import { podIdentifier, podOfService, storageName } from './pod-of-service.ts';
 import { type ReceivedState, receiveState } from './state-transfer.ts';
 
@@ -31,6 +33,12 @@ type Targets = z.infer<typeof targetsSchema>;
 
 /** State that arrives may not be larger than this. */
 const stateLimitBytes = 4 * 2 ** 30;
+/** What may arrive ahead of it, and is kept in memory until it has come. */
+const advanceLimitBytes = 160 << 20;
+const arrivalSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('state'), move: z.string(), onAdvance: z.boolean() }),
+  z.object({ kind: z.literal('advance'), move: z.string() }),
+]);
 const restoreDeadlineMs = 20_000;
 const arrivalLimitMs = 60_000;
 const endedKept = 20;
@@ -45,6 +53,8 @@ export class MoveTarget {
   readonly #mount: LifelineMount;
   readonly #runDirectory: string;
   readonly #file: DurableFile<Targets>;
+  /** Pages that came ahead of the state of a move. */
+  readonly #ahead = new Map<string, Buffer>();
   readonly #arrivals = new Map<string, PromiseWithResolvers<ReceivedState>>();
   #targets: Targets = {};
 
@@ -114,10 +124,11 @@ export class MoveTarget {
     ]);
   }
 
-  /** Takes the state of a prepared move from the site it was promised by. */
+  /** Takes the state of a prepared move, or what is sent ahead of it, from the site it was promised by. */
   receive(incoming: IncomingStream, link: Link): void {
     try {
-      const { move } = z.object({ kind: z.literal('state'), move: z.string() }).parse(incoming.header);
+      const header = arrivalSchema.parse(incoming.header);
+      const { move } = header;
       const target = this.#target(move);
       const peer = readIdentity(link.peerCertificate);
       if (peer.role !== 'site' || peer.name !== target.source)
@@ -132,19 +143,45 @@ export class MoveTarget {
         throw new MoveError('STATE_UNEXPECTED', `The state of this move has arrived already.`, {
           state: target.state,
         });
-      const arrival = this.#arrival(move);
-      receiveState(incoming.accept(), join(this.#runDirectory, move, 'state'), stateLimitBytes).then(
-        (received) => {
-          this.#targets[move] = { ...target, state: 'received' };
-          arrival.resolve(received);
-        },
-        (thrown) => {
-          incoming.stream.reset(toMoveError(thrown));
-          arrival.reject(thrown);
-        },
-      );
+      const accept = () => incoming.accept();
+      const refuse = (thrown: unknown) => incoming.stream.reset(toMoveError(thrown));
+      if (header.kind === 'advance') this.#takeAdvance(move, accept()).catch(refuse);
+      else this.#takeState(move, target, header.onAdvance, accept).catch(refuse);
     } catch (thrown) {
       incoming.refuse(toMoveError(thrown));
+    }
+  }
+
+  async #takeAdvance(move: string, stream: Duplex): Promise<void> {
+    const directory = join(this.#runDirectory, move, 'advance');
+    this.#ahead.delete(move);
+    await rm(directory, { recursive: true, force: true });
+    const { intact } = await receiveState(stream, directory, advanceLimitBytes);
+    if (intact) this.#ahead.set(move, readBase(directory));
+    await rm(directory, { recursive: true, force: true });
+  }
+
+  async #takeState(
+    move: string,
+    target: Targets[string],
+    onAdvance: boolean,
+    accept: () => Duplex,
+  ): Promise<void> {
+    const arrival = this.#arrival(move);
+    try {
+      const base = onAdvance ? this.#ahead.get(move) : Buffer.alloc(0);
+      if (base === undefined)
+        throw new MoveError('STATE_DAMAGED', 'What was sent ahead of the state is not here any more.', {
+          move,
+        });
+      const directory = join(this.#runDirectory, move, 'state');
+      const received = await receiveState(accept(), directory, stateLimitBytes, base);
+      this.#ahead.delete(move);
+      this.#targets[move] = { ...target, state: 'received' };
+      arrival.resolve(received);
+    } catch (thrown) {
+      arrival.reject(thrown);
+      throw thrown;
     }
   }
 
@@ -190,8 +227,8 @@ export class MoveTarget {
     if (target.state === 'restored') {
       await this.#runtime.unfence(podIdentifier(target.service.hostname));
       await this.#set(move, { ...target, state: 'live' });
-      this.#arrivals.delete(move);
-      await rm(join(this.#runDirectory, move), { recursive: true, force: true });
+      // People wait for the pod and not for this; what is left stands below /run and means nothing.
+      this.#forgetArrival(move).catch(() => undefined);
     }
     return { service: target.service, epoch: target.epoch, storagePath: target.storagePath };
   }
@@ -205,11 +242,10 @@ export class MoveTarget {
     this.#arrivals
       .get(move)
       ?.reject(new MoveError('MOVE_CANCELLED', 'The move was taken back before its state had come.'));
-    this.#arrivals.delete(move);
     await this.#runtime.discard(podIdentifier(target.service.hostname));
     await this.#mount.forget(target.service.hostname);
     await this.#set(move, { ...target, state: 'discarded' });
-    await rm(join(this.#runDirectory, move), { recursive: true, force: true });
+    await this.#forgetArrival(move);
   }
 
   /** The service has left this site again: its lifeline ends here. */
@@ -218,6 +254,12 @@ export class MoveTarget {
       if (target.service.hostname === service && target.state === 'live')
         await this.#set(move, { ...target, state: 'discarded' });
     await this.#mount.forget(service);
+  }
+
+  async #forgetArrival(move: string): Promise<void> {
+    this.#arrivals.delete(move);
+    this.#ahead.delete(move);
+    await rm(join(this.#runDirectory, move), { recursive: true, force: true });
   }
 
   #arrival(move: string): PromiseWithResolvers<ReceivedState> {

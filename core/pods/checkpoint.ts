@@ -21,7 +21,8 @@ import type { DumpResult, PodSpec, StateFile } from './port.ts';
 
 const manifestName = 'checkpoint.json';
 const layerName = 'upper.tar';
-const layerOptions = ['--xattrs', '--xattrs-include=*', '--numeric-owner'];
+/** How tar packs a writable layer, here and wherever one is compared with it. */
+export const layerOptions = ['--xattrs', '--xattrs-include=*', '--numeric-owner'];
 
 interface Manifest {
   version: 1;

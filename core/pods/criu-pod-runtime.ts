@@ -2,8 +2,9 @@ import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
+import { writeAdvance } from './advance.ts';
 import { findBlockers } from './blockers.ts';
-import { checkCheckpoint, checkpointFiles, dumpPod, restorePod } from './checkpoint.ts';
+import { checkCheckpoint, checkpointFiles, dumpPod, layerOptions, restorePod } from './checkpoint.ts';
 import { criuCommand, criuRunPreamble, runCriu } from './criu.ts';
 import { Freezer } from './freezer.ts';
 import { connectGateway, controlGateway, probeThroughGateway } from './gateway-client.ts';
@@ -74,6 +75,21 @@ export class CriuPodRuntime implements PodRuntime {
     await runCriu([...criuRunPreamble(this.#config), ...criuCommand(this.#config), 'check'], {
       deadlineMs: warmLimitMs,
     });
+  }
+
+  async writeAdvance(
+    id: string,
+    directory: string,
+    options: { limitBytes: number; signal: AbortSignal },
+  ): Promise<void> {
+    const { freezer, paths } = this.#pod(id);
+    await writeAdvance(
+      freezer.processes(),
+      { directory: paths.upper, options: layerOptions },
+      directory,
+      options.limitBytes,
+      options.signal,
+    );
   }
 
   async create(spec: PodSpec, options: { storage: StoragePaths; deadlineMs?: number }): Promise<PodStatus> {

@@ -144,6 +144,16 @@ export interface PodRuntime {
    * what the kernel can do (300 ms at worst). Changes nothing that can be seen.
    */
   warm(): Promise<void>;
+  /**
+   * Writes into `directory` (emptied first) what most of the state of the running pod will be, as it is about now:
+   * good for comparing pages of a later dump with, and for nothing else.
+   * @throws MoveError `ADVANCE_TOO_LARGE` above `limitBytes`.
+   */
+  writeAdvance(
+    id: string,
+    directory: string,
+    options: { limitBytes: number; signal: AbortSignal },
+  ): Promise<void>;
   /** Fence, pause the gateway (bounded wait for the accept queues), freeze; undone on error. */
   quiesceAndFreeze(id: string, options?: { freezeMs?: number }): Promise<FreezeTimes>;
   /** Undoes `quiesceAndFreeze`: the pod runs on and its sessions can be resumed. */
