@@ -4,8 +4,8 @@ import type { LocationRecord } from './location-record.ts';
 import type { Locator } from './locator.ts';
 
 /** Sessions that are told of a move in one go, and milliseconds until the next ones are. */
-const toldAtOnce = 8;
-const toldEveryMs = 4;
+const toldAtOnce = 3;
+const toldEveryMs = 10;
 const lingerMs = 60_000;
 const maxWatched = 1024;
 
