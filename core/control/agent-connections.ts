@@ -120,6 +120,8 @@ export class AgentConnections {
         );
         client = await open();
       }
+      // A connection that is found dead takes along what went over it, which may never hear of it otherwise.
+      void connection.closed.then(() => client.close());
       await this.#onUp(host, client);
       client.listen('events', {}, (event) => this.#onEvent(host, event));
       return client;

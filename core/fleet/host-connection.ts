@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { setMaxListeners } from 'node:events';
 import { createConnection } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { Client, type ClientChannel } from 'ssh2';
@@ -6,6 +7,8 @@ import { MoveError } from '../runtime/errors.ts';
 
 /** Milliseconds that a host may take to open a channel: a program, a TCP connection, a unix socket. */
 const channelDeadlineMs = 8_000;
+/** Milliseconds after which a program that was told to end counts as ended. */
+const killGraceMs = 3_000;
 
 export interface RemoteProgram {
   /** Everything written here reaches the program's stdin; ending it ends a well-behaved program. */
@@ -24,23 +27,30 @@ export interface RemoteProgram {
  */
 export class HostConnection {
   readonly host: string;
+  /** Resolves once the connection has ended or is found dead, whatever of it still hangs. */
   readonly closed: Promise<void>;
   readonly #client: Client;
-  #open = true;
+  readonly #ended = new AbortController();
 
-  private constructor(host: string, client: Client) {
+  private constructor(host: string, client: Client, transport: Duplex) {
     this.host = host;
     this.#client = client;
-    // Every channel that is being opened listens for the end of the connection.
-    client.setMaxListeners(0);
-    // Every channel on its way waits for the end of the connection too; there may be many at once.
-    client.setMaxListeners(0);
-    this.closed = new Promise((resolve) => {
-      client.once('close', () => {
-        this.#open = false;
-        resolve();
-      });
-    });
+    const { signal } = this.#ended;
+    // Every channel on its way waits for the end of the connection; there may be many at once.
+    setMaxListeners(0, signal);
+    this.closed = new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+    // Over a channel of another connection 'close' alone may never come: a keepalive that stays unanswered is told
+    // as an error, and an end of the other side as the end of the transport.
+    const end = () => {
+      if (signal.aborted) return;
+      this.#ended.abort();
+      client.end();
+      transport.destroy();
+    };
+    client.once('close', end);
+    client.on('error', end);
+    transport.once('end', end);
+    transport.once('close', end);
   }
 
   /**
@@ -62,9 +72,7 @@ export class HostConnection {
       let mismatch = false;
       client.once('ready', () => {
         client.removeListener('error', onError);
-        // A later fault shows as 'close'; without a listener it would end the process.
-        client.on('error', () => undefined);
-        resolve(new HostConnection(options.host, client));
+        resolve(new HostConnection(options.host, client, options.transport));
       });
       const onError = (cause: Error) => {
         client.end();
@@ -103,7 +111,7 @@ export class HostConnection {
   }
 
   get open(): boolean {
-    return this.#open;
+    return !this.#ended.signal.aborted;
   }
 
   /** Opens a TCP connection from the host to `address:port`. @throws MoveError `CHANNEL_REFUSED`, `DEADLINE_EXCEEDED`. */
@@ -128,7 +136,12 @@ export class HostConnection {
       channel?.on('exit', (code: number | null) => {
         status = code;
       });
-      channel?.once('close', () => exited.resolve(status));
+      const end = () => {
+        this.#ended.signal.removeEventListener('abort', end);
+        exited.resolve(status);
+      };
+      channel?.once('close', end);
+      this.#ended.signal.addEventListener('abort', end, { once: true });
     };
     const channel = (await this.#channel(
       (done) =>
@@ -148,6 +161,8 @@ export class HostConnection {
           channel.signal('TERM');
           channel.close();
         }
+        // A host that is cut off never confirms; who waits for the end must not wait for that.
+        setTimeout(() => exited.resolve(status), killGraceMs).unref();
       },
     };
   }
@@ -215,7 +230,7 @@ export class HostConnection {
     what: string,
   ): Promise<Duplex> {
     return new Promise((resolve, reject) => {
-      if (!this.#open) {
+      if (!this.open) {
         reject(
           new MoveError('HOST_UNREACHABLE', `The connection to ${this.host} has ended.`, { host: this.host }),
         );
@@ -223,7 +238,7 @@ export class HostConnection {
       }
       const settle = () => {
         clearTimeout(timer);
-        this.#client.removeListener('close', onClose);
+        this.#ended.signal.removeEventListener('abort', onEnd);
       };
       // A host that dials into silence, as towards a cut link, answers only when its own TCP gives up.
       let late = false;
@@ -249,8 +264,8 @@ export class HostConnection {
           ),
         );
       };
-      const onClose = () => refuse(new Error('the connection ended'));
-      this.#client.once('close', onClose);
+      const onEnd = () => refuse(new Error('the connection ended'));
+      this.#ended.signal.addEventListener('abort', onEnd, { once: true });
       try {
         open((error, channel) => {
           if (error) {
