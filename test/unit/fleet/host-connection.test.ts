@@ -49,7 +49,7 @@ async function way(): Promise<{ near: Socket; far: Socket }> {
   listener.listen(0, '127.0.0.1');
   await once(listener, 'listening');
   const near = createConnection({
-    ...(listener.address() as AddressInfo),
+    port: (listener.address() as AddressInfo).port,
     host: '127.0.0.1',
     allowHalfOpen: true,
   });
