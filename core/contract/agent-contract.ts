@@ -211,9 +211,9 @@ export const agentContract = {
     nothing,
   ),
   'source.prepare': method(
-    'Opens the way to the target through the stepping stone, so that nothing is dialled while the service is frozen.',
+    'Opens the way to the target through the stepping stone, so that nothing is dialled while the service is frozen, and sends ahead what the pod consists of now.',
     z.object({ move: z.string(), service: z.string(), epoch: z.number().int(), target: endpointSchema }),
-    nothing,
+    z.object({ aheadBytes: z.number().int() }),
   ),
   'source.run': method(
     'Performs consecutive steps on the frozen side: freeze, dump, ship. Answers when the last one is done.',

@@ -192,7 +192,12 @@ export const moveSchema = z.object({
   outageMs: ms.nullable().describe('freeze to the first complete right answer through the overlay'),
   predictedOutageMs: ms.nullable(),
   stateBytes: z.number().int().nullable(),
-  wireBytes: z.number().int().nullable(),
+  wireBytes: z
+    .number()
+    .int()
+    .nullable()
+    .describe('bytes of state that travelled, before and after the freeze'),
+  aheadBytes: z.number().int().nullable().describe('those of them that were sent ahead of the freeze'),
   sessionsCarried: z.number().int().nullable(),
   sessionsLost: z.number().int().nullable(),
   error: errorBodySchema.nullable(),

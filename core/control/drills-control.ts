@@ -310,5 +310,6 @@ function asDrillMove(move: Move): DrillMove {
     phases: move.phases,
     stateBytes: move.stateBytes,
     wireBytes: move.wireBytes,
+    aheadBytes: move.aheadBytes,
   };
 }

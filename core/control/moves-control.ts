@@ -79,6 +79,7 @@ export class Moves {
       predictedOutageMs: prediction.outageMs,
       stateBytes: null,
       wireBytes: null,
+      aheadBytes: null,
       sessionsCarried: null,
       sessionsLost: null,
       error: null,

@@ -60,7 +60,13 @@ export const drillReportSchema = z.object({
     .int()
     .nonnegative()
     .nullable()
-    .describe('Bytes of it that went over the secondary link.'),
+    .describe('Bytes of it that went over the secondary link, before and after the freeze.'),
+  aheadBytes: z
+    .number()
+    .int()
+    .nonnegative()
+    .nullable()
+    .describe('Those of them that were sent ahead, while the service still ran.'),
   overlay: probeSummarySchema.describe('The person who comes through the overlay, over the whole drill.'),
   direct: probeSummarySchema.describe('The person who comes directly, over the whole drill.'),
   quiet: z

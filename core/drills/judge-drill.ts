@@ -23,6 +23,7 @@ export interface DrillMove {
   phases: readonly MovePhase[];
   stateBytes: number | null;
   wireBytes: number | null;
+  aheadBytes: number | null;
 }
 
 /** Everything that was observed. Times are ms since the epoch. */
@@ -126,6 +127,7 @@ export function judgeDrill(seen: DrillObservations): DrillReport {
     disruptionMs,
     stateBytes: move?.stateBytes ?? null,
     wireBytes: move?.wireBytes ?? null,
+    aheadBytes: move?.aheadBytes ?? null,
     overlay,
     direct,
     quiet: {

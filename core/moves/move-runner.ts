@@ -151,7 +151,9 @@ export class MoveRunner {
           { move: id, service: this.#service, epoch, source: from, storageSite },
           options,
         ),
-        source.call('source.prepare', { move: id, service, epoch, target: endpoint }, options),
+        source
+          .call('source.prepare', { move: id, service, epoch, target: endpoint }, options)
+          .then(({ aheadBytes }) => this.#set({ aheadBytes, wireBytes: aheadBytes })),
       ];
       if (storageSite !== to)
         steps.push(
@@ -182,7 +184,7 @@ export class MoveRunner {
       );
       this.#took(result.phases, {
         stateBytes: result.stateBytes || this.#move.stateBytes,
-        wireBytes: result.wireBytes || this.#move.wireBytes,
+        wireBytes: (this.#move.wireBytes ?? 0) + result.wireBytes,
         sessionsCarried: result.sessions,
       });
       this.#checkCancelled();

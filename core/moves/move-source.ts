@@ -10,7 +10,7 @@ import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { Link } from '../runtime/link/link.ts';
 import { PageIndex } from './page-base.ts';
 import { podIdentifier } from './pod-of-service.ts';
-import { sendState } from './state-transfer.ts';
+import { type SentState, sendState } from './state-transfer.ts';
 import type { StonePath } from './stone-path.ts';
 
 const sourcesSchema = z.record(
@@ -92,7 +92,12 @@ export class MoveSource {
   }
 
   /** Opens the way to the target and sends ahead what it can. @throws MoveError `SERVICE_NOT_HERE`, `MOVE_CONFLICT`, or that of the way. */
-  async prepare(move: string, service: string, epoch: number, target: Endpoint): Promise<void> {
+  async prepare(
+    move: string,
+    service: string,
+    epoch: number,
+    target: Endpoint,
+  ): Promise<{ aheadBytes: number }> {
     await this.#runtime.status(podIdentifier(service)).catch((thrown) => {
       throw new MoveError('SERVICE_NOT_HERE', `${service} does not run on this site.`, { service }, thrown);
     });
@@ -108,13 +113,16 @@ export class MoveSource {
     const [link] = await Promise.all([this.#path.link(target, 'site'), this.#runtime.warm()]);
     this.#links.set(move, link);
     await this.#set(move, { service, epoch, state: 'prepared', target: target.name });
-    await this.#sendAhead(move, service, link).catch((thrown) =>
-      this.#log(`move ${move}: nothing is sent ahead, all of it goes later: ${toMoveError(thrown).message}`),
-    );
+    try {
+      return { aheadBytes: await this.#sendAhead(move, service, link) };
+    } catch (thrown) {
+      this.#log(`move ${move}: nothing is sent ahead, all of it goes later: ${toMoveError(thrown).message}`);
+      return { aheadBytes: 0 };
+    }
   }
 
   /** Lets the target have the pages that the pod has now, so that of a frozen pod only those that changed travel. */
-  async #sendAhead(move: string, service: string, link: Link): Promise<void> {
+  async #sendAhead(move: string, service: string, link: Link): Promise<number> {
     const signal = AbortSignal.timeout(advanceDeadlineMs);
     const directory = join(this.#runDirectory, move, 'advance');
     this.#ahead.delete(move);
@@ -122,10 +130,10 @@ export class MoveSource {
       limitBytes: advanceLimitBytes,
       signal,
     });
-    for (;;) {
+    let sent: SentState | undefined;
+    while (sent === undefined) {
       try {
-        await sendState(directory, link.openStreamNow({ kind: 'advance', move }), { signal });
-        break;
+        sent = await sendState(directory, link.openStreamNow({ kind: 'advance', move }), { signal });
       } catch (thrown) {
         // Both ends prepare at the same time: this one was first.
         if (toMoveError(thrown).code !== 'MOVE_UNKNOWN') throw thrown;
@@ -134,6 +142,7 @@ export class MoveSource {
     }
     this.#ahead.set(move, await PageIndex.of(directory, signal));
     await rm(directory, { recursive: true, force: true });
+    return sent.wireBytes;
   }
 
   /** Performs consecutive steps. @throws MoveError `MOVE_UNKNOWN`, or the step's own. */

@@ -7,12 +7,13 @@ export interface OutagePrediction {
 }
 
 /** Fixed cost of freeze, dump, verify, restore and announce for a small service, before any was measured here. */
-const unmeasuredFixedMs = 330;
-const unmeasuredWireBytes = 1_500_000;
+const unmeasuredFixedMs = 600;
+/** What changed of such a service since its pages were sent ahead. */
+const unmeasuredFrozenBytes = 150_000;
 
 /**
  * Predicts how long a service will be silent when it moves: the part that does not depend on the link
- * (median of earlier moves), plus the bytes on the wire over the slower of the source's secondary link
+ * (median of earlier moves), plus the bytes that travel while it is frozen over the slower of the source's secondary link
  * and the target's primary link.
  */
 export function predictOutage(
@@ -25,7 +26,10 @@ export function predictOutage(
     (move) =>
       move.service === service && move.state === 'done' && move.outageMs !== null && move.wireBytes !== null,
   );
-  const wireBytes = past.length > 0 ? median(past.map((move) => move.wireBytes ?? 0)) : unmeasuredWireBytes;
+  const wireBytes =
+    past.length > 0
+      ? median(past.map((move) => (move.wireBytes ?? 0) - (move.aheadBytes ?? 0)))
+      : unmeasuredFrozenBytes;
   const bottleneckMbit = Math.min(source.secondaryCapacityMbit, target.primaryCapacityMbit);
   const shipMs = (wireBytes * 8) / (bottleneckMbit * 1000);
   const fixedMs =

@@ -211,6 +211,7 @@ export function makeMove(id: string, startedAt: number, upToMs: number, more: Pa
     predictedOutageMs: 380,
     stateBytes: 7_540_000,
     wireBytes: done ? 1_520_000 : null,
+    aheadBytes: done ? 410_000 : null,
     sessionsCarried: done ? 214 : null,
     sessionsLost: done ? 0 : null,
     error: null,
@@ -422,6 +423,7 @@ function makeDrill(now: number): Drill {
       disruptionMs: 1380,
       stateBytes: 7_540_000,
       wireBytes: 1_520_000,
+      aheadBytes: 410_000,
       overlay: { requests: 2_941, failures: 0, p50Ms: 12.1, p95Ms: 15.8, longestStallMs: 431 },
       direct: { requests: 1_872, failures: 214, p50Ms: 12.9, p95Ms: 633, longestStallMs: 5_000 },
       hypothesis: hypothesis.map(([statement, measured, comparison, bar, unit, held]) => ({

@@ -88,26 +88,32 @@ describe.skipIf(why !== null)(`the main job${why ? ` (${why})` : ''}`, () => {
     async ({ from, to }) => {
       // Frozen and dumped, the service says nothing any more: what its site sends from here on is the state,
       // and what keeps connections alive.
+      const atRest = (await world.counters()).links[from];
       const paused = await world.move({ to, pauseAt: 'ship' });
       expect(paused).toMatchObject({ state: 'paused', pausedBefore: 'ship' });
-      const before = (await world.counters()).links[from];
+      const frozen = (await world.counters()).links[from];
       const move = await world.proceed(paused.id);
       const after = (await world.counters()).links[from];
       expect(move.state).toBe('done');
-      const sent = (link: 'primary' | 'secondary') =>
-        (after?.[link]?.fromHostBytes ?? 0) - (before?.[link]?.fromHostBytes ?? 0);
+      const sent = (link: 'primary' | 'secondary', since: typeof atRest) =>
+        (after?.[link]?.fromHostBytes ?? 0) - (since?.[link]?.fromHostBytes ?? 0);
       const wireBytes = move.wireBytes ?? 0;
+      const frozenBytes = wireBytes - (move.aheadBytes ?? 0);
       expect(move.stateBytes ?? 0).toBeGreaterThan(1_000_000);
-      expect(wireBytes).toBeGreaterThan(200_000);
-      expect(sent('secondary')).toBeGreaterThan(wireBytes);
-      expect(sent('primary')).toBeLessThan(wireBytes / 10);
+      expect(move.aheadBytes ?? 0).toBeGreaterThan(200_000);
+      expect(frozenBytes).toBeGreaterThan(20_000);
+      expect(frozenBytes).toBeLessThan(wireBytes / 2);
+      expect(sent('secondary', atRest)).toBeGreaterThan(wireBytes);
+      expect(sent('secondary', frozen)).toBeGreaterThan(frozenBytes);
+      expect(sent('primary', frozen)).toBeLessThan(frozenBytes / 2);
     },
   );
 
-  // The verdict also judges how fast it all was, which two processors that share the whole miniature internet
-  // with its flood do not decide; the long run holds it to the bars, here it must be quick within reason.
-  it('brings the service home for a drill, and loses nobody in its flood, whatever its verdict on speed', {
+  // Two processors share the whole miniature internet with its flood, and whatever else runs on them: a drill that
+  // missed a bar is run again, twice at most. Ten in a row without a second try are a long run's matter.
+  it('brings the service home for a drill, and holds its hypothesis', {
     timeout: 120_000,
+    retry: 2,
   }, async () => {
     expect((await world.move({ to: 'c1' })).state).toBe('done');
     const drill = await world.cli(['drill', 'run', 'udp-flood', '--json', '--to', 'b1']);
@@ -121,12 +127,15 @@ describe.skipIf(why !== null)(`the main job${why ? ` (${why})` : ''}`, () => {
       { from: 'c1', to: 'a1', requestedBy: 'drill', state: 'done' },
       { from: 'a1', to: 'b1', requestedBy: 'policy', state: 'done' },
     ]);
+    expect(report.hypothesis.filter(({ held }) => !held)).toEqual([]);
     expect(report.overlay).toMatchObject({ failures: 0 });
     expect(report.alarms).toBeGreaterThan(0);
-    expect(report.detectedMs).toBeLessThanOrEqual(1_500);
-    expect(report.outageMs).toBeLessThanOrEqual(8_000);
+    expect(report.detectedMs).toBeLessThanOrEqual(500);
+    expect(report.outageMs).toBeLessThanOrEqual(1_000);
+    expect(report.disruptionMs).toBeLessThanOrEqual(3_000);
     expect(report.floodedDirect?.p95Ms).toBeGreaterThanOrEqual(10 * report.quiet.direct.p95Ms);
-    expect(drill.code).toBe(report.verdict ? 0 : 1);
+    expect(report.verdict).toBe(true);
+    expect(drill.code).toBe(0);
     expect(world.state.services[service]).toMatchObject({ site: 'b1', state: 'running' });
   });
 

@@ -80,5 +80,6 @@ export function moveAt(frozenAt: number): DrillMove {
     })),
     stateBytes: 7_500_000,
     wireBytes: 1_500_000,
+    aheadBytes: 410_000,
   };
 }

@@ -61,6 +61,7 @@ test('a drill that went as hoped has a true verdict, and its figures are those o
     outageMs: 262,
     stateBytes: 7_500_000,
     wireBytes: 1_500_000,
+    aheadBytes: 410_000,
   });
   expect(report.phases).toEqual({
     freezeMs: 10,

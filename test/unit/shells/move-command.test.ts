@@ -64,6 +64,7 @@ const aMove = (state: Move['state'], more: Partial<Move> = {}): Move => ({
   predictedOutageMs: null,
   stateBytes: null,
   wireBytes: null,
+  aheadBytes: null,
   sessionsCarried: null,
   sessionsLost: null,
   error: null,
