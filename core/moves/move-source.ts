@@ -165,6 +165,11 @@ export class MoveSource {
           await timed(step, async () => {
             const times = await this.#runtime.quiesceAndFreeze(id);
             result.sessions = times.sessions;
+            if (!times.drained || times.inFlight > 0)
+              this.#log(
+                `move ${move}: the freeze cut connections off: ${times.drained ? 'none' : 'some'} were not accepted yet, ` +
+                  `${times.inFlight} had an answer on the way`,
+              );
           });
         } else if (step === 'dump') {
           await mkdir(images, { recursive: true, mode: 0o700 });

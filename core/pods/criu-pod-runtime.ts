@@ -8,6 +8,7 @@ import { checkCheckpoint, checkpointFiles, dumpPod, layerOptions, restorePod } f
 import { criuCommand, criuRunPreamble, runCriu } from './criu.ts';
 import { Freezer } from './freezer.ts';
 import { connectGateway, controlGateway, probeThroughGateway } from './gateway-client.ts';
+import { settleInFlight } from './in-flight.ts';
 import { PacketFilter } from './packet-filter.ts';
 import {
   dropOutsideConnections,
@@ -25,7 +26,7 @@ import {
   mountRoot,
   unmountRoot,
 } from './pod-root.ts';
-import { checkPodSpec, storageOnHost } from './pod-spec.ts';
+import { checkPodSpec, serviceAddressOf, sourceAddressOf, storageOnHost } from './pod-spec.ts';
 import { startPodInit } from './pod-start.ts';
 import type {
   Blocker,
@@ -47,6 +48,7 @@ import { quiesceAndFreeze } from './quiesce.ts';
 const startLimitMs = 20_000;
 const freezeLimitMs = 2000;
 const warmLimitMs = 5000;
+const settleLimitMs = 50;
 const killLimitMs = 3000;
 const gatewayLimitMs = 2000;
 
@@ -227,6 +229,8 @@ export class CriuPodRuntime implements PodRuntime {
       fence: () => pod.filter.fence(),
       pause: async () => controlGateway(await connectGateway(init, gatewayLimitMs), 'pause', gatewayLimitMs),
       freeze: () => pod.freezer.freeze(options.freezeMs ?? freezeLimitMs),
+      settle: () =>
+        settleInFlight(init, [serviceAddressOf(pod.spec), sourceAddressOf(pod.spec)], settleLimitMs),
       undo: () => this.rollback(id),
     });
   }

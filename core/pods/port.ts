@@ -67,9 +67,12 @@ export interface FreezeTimes {
   /** Includes the wait for the accept queues. */
   pauseMs: number;
   freezeMs: number;
+  settleMs: number;
   totalMs: number;
   /** False when connections still waited to be accepted as the bound ran out; they are not carried. */
   drained: boolean;
+  /** Connections whose last bytes had not arrived inside the pod when the wait for them ran out; they are not carried. */
+  inFlight: number;
   sessions: number;
 }
 

@@ -6,6 +6,8 @@ export interface QuiesceSteps {
   /** Pauses the gateway, which answers once the accept queues are empty or 100 ms have passed. */
   pause(): Promise<GatewayStats>;
   freeze(): Promise<void>;
+  /** Waits, for a bounded while, until no answer is on its way from a socket that its process has closed. */
+  settle(): Promise<{ first: number; left: number }>;
   /** Opens, resumes and thaws again, whatever was done so far. */
   undo(): Promise<void>;
 }
@@ -19,7 +21,8 @@ export interface QuiesceSteps {
  *    the service has accepted what was opened: a connection still in an accept queue belongs to no
  *    process and is not carried. The wait is bounded, since an overloaded service may never catch up;
  *    `drained` says how it went;
- * 3. freeze.
+ * 3. freeze;
+ * 4. let what the service has said and closed arrive at the gateway: it belongs to no process either.
  *
  * On an error everything is undone and the error thrown; should undoing fail too, the error says so in
  * its details.
@@ -32,13 +35,17 @@ export async function quiesceAndFreeze(steps: QuiesceSteps): Promise<FreezeTimes
     const stats = await steps.pause();
     const paused = performance.now();
     await steps.freeze();
+    const frozen = performance.now();
+    const inFlight = await steps.settle();
     const end = performance.now();
     return {
       fenceMs: fenced - start,
       pauseMs: paused - fenced,
-      freezeMs: end - paused,
+      freezeMs: frozen - paused,
+      settleMs: end - frozen,
       totalMs: end - start,
       drained: stats.waiting === 0,
+      inFlight: inFlight.left,
       sessions: stats.sessions,
     };
   } catch (error) {

@@ -32,16 +32,20 @@ function steps(order: string[], failing?: string, waiting = 0): QuiesceSteps {
       return { ...stats, waiting };
     },
     freeze: () => step('freeze'),
+    settle: async () => {
+      await step('settle');
+      return { first: 3, left: 1 };
+    },
     undo: () => step('undo'),
   };
 }
 
 describe('quiesceAndFreeze', () => {
-  it('fences before it pauses before it freezes', async () => {
+  it('fences, pauses, freezes and lets what is in flight arrive, in this order', async () => {
     const order: string[] = [];
     const times = await quiesceAndFreeze(steps(order));
-    expect(order).toEqual(['fence', 'pause', 'freeze']);
-    expect(times).toMatchObject({ drained: true, sessions: 3 });
+    expect(order).toEqual(['fence', 'pause', 'freeze', 'settle']);
+    expect(times).toMatchObject({ drained: true, sessions: 3, inFlight: 1 });
     expect(times.totalMs).toBeGreaterThanOrEqual(times.fenceMs + times.pauseMs + times.freezeMs - 0.001);
   });
 
@@ -50,7 +54,7 @@ describe('quiesceAndFreeze', () => {
     expect((await quiesceAndFreeze(steps([], undefined, -1))).drained).toBe(false);
   });
 
-  it.each(['fence', 'pause', 'freeze'])(
+  it.each(['fence', 'pause', 'freeze', 'settle'])(
     'undoes everything when it cannot %s, and says what failed',
     async (failing) => {
       const order: string[] = [];
