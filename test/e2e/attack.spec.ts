@@ -27,7 +27,7 @@ test('a flood is seen, its answer approved by the keyboard, and the service move
   const { to } = await flood(page, control);
   await goTo(page, 'Map');
   await expect(page.locator('.flood path').first()).toBeVisible();
-  await expect(page.getByText('3 sources · 60 Mbit/s')).toBeVisible();
+  await expect(page.getByText('3 sources · 45 Mbit/s')).toBeVisible();
   await expect(
     page.getByRole('button', { name: new RegExp(`^hosting site ${from.toUpperCase()}, live, attacked`) }),
   ).toBeVisible();

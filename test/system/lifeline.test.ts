@@ -105,6 +105,7 @@ describe.skipIf(why !== null)(`the lifeline${why ? ` (${why})` : ''}`, () => {
   );
 
   it('leaves what is in its memory answering when its old home is switched off while people use it', async () => {
+    await homeAgain();
     expect((await world.move({ to: 'a1' })).state).toBe('done');
     expect((await world.move({ to: 'b1' })).state).toBe('done');
     const people = await person.askOften('/', 10);
@@ -130,6 +131,7 @@ describe.skipIf(why !== null)(`the lifeline${why ? ` (${why})` : ''}`, () => {
   }, 180_000);
 
   it('does so too when its old home is switched off right after the commit', async () => {
+    await homeAgain();
     expect((await world.move({ to: 'a1' })).state).toBe('done');
     const paused = await world.move({ to: 'b1', pauseAt: 'announce' });
     expect(paused).toMatchObject({ state: 'committed', pausedBefore: 'announce' });

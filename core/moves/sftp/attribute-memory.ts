@@ -3,6 +3,11 @@ import { isRegularFile } from './frames.ts';
 
 /** As long as sshfs itself trusts attributes (its dcache_timeout): a longer memory would show people older files. */
 export const trustedMs = 20_000;
+/**
+ * As long as attributes are repeated to somebody who asks for them alone while the storage cannot be asked. sshfs asks
+ * for those of a directory only every 20 s, however often it is used, and what is remembered of it is that old then.
+ */
+export const repeatedMs = 2 * trustedMs;
 /** Attributes older than this are asked for again, beside the answer, when they are used. */
 export const askAgainAfterMs = 1_000;
 /** sshfs sends the LSTAT of an open right behind it; what has not come by then does not belong to it. */
@@ -92,6 +97,11 @@ export class AttributeMemory {
     return entry.attributes;
   }
 
+  /** What the storage told last of a path, for a while in which it cannot be asked; undefined when that is too old. */
+  lastTold(path: Buffer): Buffer | undefined {
+    return this.#recent(path.toString('latin1'))?.attributes;
+  }
+
   /** True once, when attributes that are in use have become old and nobody asks for them yet. */
   shouldAskAgain(path: Buffer): boolean {
     const entry = this.#entries.get(path.toString('latin1'));
@@ -118,8 +128,13 @@ export class AttributeMemory {
   }
 
   #trusted(key: string): Remembered | undefined {
+    const entry = this.#recent(key);
+    return entry && this.#clock.monotonic() - entry.learntAt <= trustedMs ? entry : undefined;
+  }
+
+  #recent(key: string): Remembered | undefined {
     const entry = this.#entries.get(key);
-    if (!entry || this.#clock.monotonic() - entry.learntAt <= trustedMs) return entry;
+    if (!entry || this.#clock.monotonic() - entry.learntAt <= repeatedMs) return entry;
     this.#entries.delete(key);
     return undefined;
   }

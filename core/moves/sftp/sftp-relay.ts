@@ -204,8 +204,14 @@ export class SftpRelay {
 
   #onLstat(path: Buffer, answer: Answer): void {
     const remembered = this.#memory.takeOwed(path);
-    if (remembered) answer(ours(sftpType.attrs, remembered));
-    else this.#lstat(path, answer);
+    if (remembered) {
+      answer(ours(sftpType.attrs, remembered));
+      return;
+    }
+    this.#lstat(path, (reply) => {
+      const told = reply.reached ? undefined : this.#memory.lastTold(path);
+      answer(told ? ours(sftpType.attrs, told) : reply);
+    });
   }
 
   #askAgain(path: Buffer): void {

@@ -277,6 +277,22 @@ describe.skipIf(!hasSftpServer)(
         expect(storage.dials).toBe(1);
       });
 
+      it('repeats what it was told last of a path to who asks for that alone, for as long as sshfs would believe it twice', async () => {
+        const { lstat, attrs } = sftpType;
+        storage.flow();
+        const told = (await client.ask(lstat, sftpString(directory))).fields;
+        storage.stall();
+        clock.turn(20_500);
+        const waiting = client.ask(lstat, sftpString(directory));
+        await soon(() => storage.count(lstat) === 2);
+        clock.turn(1_000);
+        expect(await waiting).toMatchObject({ type: attrs, fields: told });
+        expect(await client.ask(lstat, sftpString(directory))).toMatchObject({ type: attrs, fields: told });
+        expect((await client.ask(lstat, sftpString(other()))).type).toBe(sftpType.status);
+        clock.turn(19_000);
+        expect((await client.ask(lstat, sftpString(directory))).type).toBe(sftpType.status);
+      });
+
       it('closes at the storage later what is closed meanwhile', async () => {
         storage.flow();
         const { handle } = await client.open(other());
