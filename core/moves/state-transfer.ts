@@ -13,8 +13,8 @@ import { encodeRuns, RunDecoder } from './state-runs.ts';
  * How the state of a frozen pod travels: a list of the files of its checkpoint, then their contents one after
  * another as runs of bytes and of pages that were sent ahead, all of it compressed by zstd (RFC 8878) in one window
  * large enough to see what its processes have in common; behind it the SHA-256 of the compressed bytes and the
- * length of the uncompressed files. People wait while this runs, so no other program takes part: a tar on either
- * side cost a fifth of a second for 10 MB.
+ * length of the uncompressed files. People wait while this runs, so no other program takes part: on a machine
+ * that is flooded, a tar on either side cost a fifth of a second for 10 MB.
  */
 
 const trailerBytes = 40;
