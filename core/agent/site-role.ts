@@ -240,11 +240,11 @@ export async function startSiteRole(
       },
       'source.prepare': async ({ move, service, epoch, target: to }) => {
         // At once: under a flood every person who waits at the door costs the service another worker.
-        const [prepared] = await Promise.all([
+        await Promise.all([
           source.prepare(move, service, epoch, to),
           runtime.turnAway(podIdentifier(service)),
         ]);
-        return prepared;
+        return {};
       },
       'source.run': async ({ move, steps }) => {
         const service = source.list().find((known) => known.move === move)?.service;

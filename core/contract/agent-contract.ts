@@ -213,7 +213,7 @@ export const agentContract = {
   'source.prepare': method(
     'Opens the way to the target through the stepping stone, so that nothing is dialled while the service is frozen, and sends ahead what the pod consists of now.',
     z.object({ move: z.string(), service: z.string(), epoch: z.number().int(), target: endpointSchema }),
-    z.object({ aheadBytes: z.number().int() }),
+    nothing,
   ),
   'source.run': method(
     'Performs consecutive steps on the frozen side: freeze, dump, ship. Answers when the last one is done.',
@@ -222,6 +222,7 @@ export const agentContract = {
       phases: phaseTimesSchema,
       stateBytes: z.number(),
       wireBytes: z.number(),
+      aheadBytes: z.number(),
       sessions: z.number().int(),
     }),
   ),

@@ -151,9 +151,7 @@ export class MoveRunner {
           { move: id, service: this.#service, epoch, source: from, storageSite },
           options,
         ),
-        source
-          .call('source.prepare', { move: id, service, epoch, target: endpoint }, options)
-          .then(({ aheadBytes }) => this.#set({ aheadBytes, wireBytes: aheadBytes })),
+        source.call('source.prepare', { move: id, service, epoch, target: endpoint }, options),
       ];
       if (storageSite !== to)
         steps.push(
@@ -184,7 +182,8 @@ export class MoveRunner {
       );
       this.#took(result.phases, {
         stateBytes: result.stateBytes || this.#move.stateBytes,
-        wireBytes: (this.#move.wireBytes ?? 0) + result.wireBytes,
+        wireBytes: (this.#move.wireBytes ?? 0) + result.wireBytes + result.aheadBytes,
+        aheadBytes: (this.#move.aheadBytes ?? 0) + result.aheadBytes,
         sessionsCarried: result.sessions,
       });
       this.#checkCancelled();
@@ -309,37 +308,47 @@ export class MoveRunner {
   async #rollBack(error: MoveError): Promise<Move> {
     const { id, from, to, service } = this.#move;
     const faults: string[] = [];
-    const attempt = async (host: string, act: (agent: Client<AgentContract>) => Promise<unknown>) => {
+    /** False when the host has never heard of the move, or forgot it with everything else it had. */
+    const attempt = async (
+      host: string,
+      act: (agent: Client<AgentContract>) => Promise<unknown>,
+      mostTries = rollbackTries,
+    ): Promise<boolean> => {
       for (let tries = 1; ; tries += 1) {
         try {
           await act(await this.#ports.agent(host));
-          return;
+          return true;
         } catch (thrown) {
           const fault = toMoveError(thrown);
-          if (fault.code === 'MOVE_UNKNOWN') return;
-          if (tries < rollbackTries) {
+          if (fault.code === 'MOVE_UNKNOWN') return false;
+          if (tries < mostTries) {
             await new Promise((resolve) => setTimeout(resolve, rollbackPauseMs));
             continue;
           }
-          faults.push(`${host}: ${fault.message}`);
-          return;
+          if (mostTries > 1) faults.push(`${host}: ${fault.message}`);
+          return true;
         }
       }
     };
     const options = { deadlineMs: limits.rollback };
     // The target goes first, so that at no moment two copies could be lifted out of their fences.
     await attempt(to, (target) => target.call('target.discard', { move: id }, options));
-    await attempt(from, (source) => source.call('source.rollback', { move: id }, options));
+    const known = await attempt(from, (source) => source.call('source.rollback', { move: id }, options));
+    // A source that knows of no move may have no pod either, as in a new lab: its lifeline is asked for once then.
+    const lifelineTries = known ? rollbackTries : 1;
     const storageSite = this.#service.homeSite;
     if (storageSite === from)
-      await attempt(from, (agent) => agent.call('storage.close', { service }, options));
+      await attempt(from, (agent) => agent.call('storage.close', { service }, options), lifelineTries);
     else
-      await attempt(storageSite, (agent) =>
-        agent.call(
-          'storage.open',
-          { service, path: this.#service.storage.path, target: this.#ports.endpoint(from) },
-          options,
-        ),
+      await attempt(
+        storageSite,
+        (agent) =>
+          agent.call(
+            'storage.open',
+            { service, path: this.#service.storage.path, target: this.#ports.endpoint(from) },
+            options,
+          ),
+        lifelineTries,
       );
     const now = this.#ports.now();
     this.#set({

@@ -28,13 +28,23 @@ export interface PhaseTime {
 export interface SourceResult {
   phases: PhaseTime[];
   stateBytes: number;
+  /** Those that were sent while it was frozen. */
   wireBytes: number;
+  /** Those that were sent ahead. */
+  aheadBytes: number;
   sessions: number;
 }
 
+interface Advance {
+  bytes: number;
+  /** What the target has of the pod's pages. */
+  index: PageIndex;
+}
+
 const shipDeadlineMs = 55_000;
-/** What is sent ahead may hold a move up for so long, and be so large. */
-const advanceDeadlineMs = 2_000;
+/** What is sent ahead has so long, may hold a freeze up for so long once all else is prepared, and be so large. */
+const advanceDeadlineMs = 10_000;
+const advanceGraceMs = 500;
 const advanceLimitBytes = 64 << 20;
 const advanceRetryMs = 30;
 const endedKept = 20;
@@ -51,8 +61,8 @@ export class MoveSource {
   readonly #file: DurableFile<Sources>;
   readonly #log: (line: string) => void;
   readonly #links = new Map<string, Link>();
-  /** What the target of a move has of the pod's pages already. */
-  readonly #ahead = new Map<string, PageIndex>();
+  /** What is sent ahead of moves, or was. */
+  readonly #advances = new Map<string, { outcome: Promise<Advance | null>; stop: AbortController }>();
   readonly #busy = new Set<string>();
   #sources: Sources = {};
 
@@ -91,13 +101,11 @@ export class MoveSource {
     );
   }
 
-  /** Opens the way to the target and sends ahead what it can. @throws MoveError `SERVICE_NOT_HERE`, `MOVE_CONFLICT`, or that of the way. */
-  async prepare(
-    move: string,
-    service: string,
-    epoch: number,
-    target: Endpoint,
-  ): Promise<{ aheadBytes: number }> {
+  /**
+   * Opens the way to the target and begins to send ahead what it can, without waiting for that.
+   * @throws MoveError `SERVICE_NOT_HERE`, `MOVE_CONFLICT`, or that of the way.
+   */
+  async prepare(move: string, service: string, epoch: number, target: Endpoint): Promise<void> {
     await this.#runtime.status(podIdentifier(service)).catch((thrown) => {
       throw new MoveError('SERVICE_NOT_HERE', `${service} does not run on this site.`, { service }, thrown);
     });
@@ -113,36 +121,53 @@ export class MoveSource {
     const [link] = await Promise.all([this.#path.link(target, 'site'), this.#runtime.warm()]);
     this.#links.set(move, link);
     await this.#set(move, { service, epoch, state: 'prepared', target: target.name });
-    try {
-      return { aheadBytes: await this.#sendAhead(move, service, link) };
-    } catch (thrown) {
-      this.#log(`move ${move}: nothing is sent ahead, all of it goes later: ${toMoveError(thrown).message}`);
-      return { aheadBytes: 0 };
-    }
+    this.#advances.get(move)?.stop.abort();
+    const stop = new AbortController();
+    const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(advanceDeadlineMs)]);
+    const outcome = this.#sendAhead(move, service, link, signal).catch((thrown) => {
+      const why = stop.signal.aborted ? 'it took too long' : toMoveError(thrown).message;
+      this.#log(`move ${move}: nothing is sent ahead, all of it goes later: ${why}`);
+      return null;
+    });
+    this.#advances.set(move, { outcome, stop });
   }
 
   /** Lets the target have the pages that the pod has now, so that of a frozen pod only those that changed travel. */
-  async #sendAhead(move: string, service: string, link: Link): Promise<number> {
-    const signal = AbortSignal.timeout(advanceDeadlineMs);
+  async #sendAhead(move: string, service: string, link: Link, signal: AbortSignal): Promise<Advance> {
     const directory = join(this.#runDirectory, move, 'advance');
-    this.#ahead.delete(move);
-    await this.#runtime.writeAdvance(podIdentifier(service), directory, {
-      limitBytes: advanceLimitBytes,
-      signal,
-    });
-    let sent: SentState | undefined;
-    while (sent === undefined) {
-      try {
-        sent = await sendState(directory, link.openStreamNow({ kind: 'advance', move }), { signal });
-      } catch (thrown) {
-        // Both ends prepare at the same time: this one was first.
-        if (toMoveError(thrown).code !== 'MOVE_UNKNOWN') throw thrown;
-        await delay(advanceRetryMs, undefined, { signal });
-      }
+    try {
+      await this.#runtime.writeAdvance(podIdentifier(service), directory, {
+        limitBytes: advanceLimitBytes,
+        signal,
+      });
+      const send = async (): Promise<SentState> => {
+        for (;;) {
+          try {
+            return await sendState(directory, link.openStreamNow({ kind: 'advance', move }), { signal });
+          } catch (thrown) {
+            // Both ends prepare at the same time: this one was first.
+            if (toMoveError(thrown).code !== 'MOVE_UNKNOWN') throw thrown;
+            await delay(advanceRetryMs, undefined, { signal });
+          }
+        }
+      };
+      const [sent, index] = await Promise.all([send(), PageIndex.of(directory, signal)]);
+      return { bytes: sent.wireBytes, index };
+    } finally {
+      await rm(directory, { recursive: true, force: true });
     }
-    this.#ahead.set(move, await PageIndex.of(directory, signal));
-    await rm(directory, { recursive: true, force: true });
-    return sent.wireBytes;
+  }
+
+  /** What was sent ahead, or null: people under attack wait no longer than the grace for what is still on its way. */
+  async #settleAdvance(move: string): Promise<Advance | null> {
+    const advance = this.#advances.get(move);
+    if (!advance) return null;
+    const timer = setTimeout(() => advance.stop.abort(), advanceGraceMs);
+    try {
+      return await advance.outcome;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   /** Performs consecutive steps. @throws MoveError `MOVE_UNKNOWN`, or the step's own. */
@@ -150,7 +175,7 @@ export class MoveSource {
     const source = this.#source(move);
     const id = podIdentifier(source.service);
     const images = join(this.#runDirectory, move, 'state');
-    const result: SourceResult = { phases: [], stateBytes: 0, wireBytes: 0, sessions: 0 };
+    const result: SourceResult = { phases: [], stateBytes: 0, wireBytes: 0, aheadBytes: 0, sessions: 0 };
     const timed = async (phase: string, act: () => Promise<void>) => {
       const startedAt = systemClock.now();
       await act();
@@ -158,6 +183,8 @@ export class MoveSource {
     };
     this.#busy.add(move);
     try {
+      const advance = await this.#settleAdvance(move);
+      if (steps.includes('ship')) result.aheadBytes = advance?.bytes ?? 0;
       for (const step of steps) {
         if (step === 'freeze') {
           // On disk before it happens: whoever restarts knows that the pod may be frozen.
@@ -186,7 +213,7 @@ export class MoveSource {
                 'The way to the target broke before the state could go.',
                 { move },
               );
-            const index = this.#ahead.get(move);
+            const index = advance?.index;
             const stream = link.openStreamNow({ kind: 'state', move, onAdvance: index !== undefined });
             const sent = await sendState(images, stream, {
               signal: AbortSignal.timeout(shipDeadlineMs),
@@ -252,7 +279,8 @@ export class MoveSource {
   }
 
   async #clear(move: string): Promise<void> {
-    this.#ahead.delete(move);
+    this.#advances.get(move)?.stop.abort();
+    this.#advances.delete(move);
     this.#links.get(move)?.close();
     this.#links.delete(move);
     await rm(join(this.#runDirectory, move), { recursive: true, force: true });

@@ -5,7 +5,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 
 export const pageBytes = 4096;
 /** Hashed in one go before others get a turn. */
-const pagesATurn = 128;
+const pagesATurn = 512;
 
 /** What tells a page from every other: who can write into a service's memory must not be able to make two alike. */
 const keyOf = (page: Buffer): string => hash('sha256', page, 'base64');

@@ -6,7 +6,7 @@ import { runProgram } from '../runtime/process.ts';
 
 const pageBytes = 4096;
 /** Read in one go before others get a turn: sessions pass through this process meanwhile. */
-const turnBytes = 512 * 1024;
+const turnBytes = 2 << 20;
 const entryBytes = 8;
 const packLimitMs = 10_000;
 

@@ -77,6 +77,7 @@ struct session {
   uint64_t down_total, down_acked, down_sent;
   uint64_t up_fin_offset;
   uint64_t since; /* running time at which it was detached, or began to connect */
+  uint16_t port;
   bool connecting, up_fin, up_shut, up_discard, finack_due, finack_sent;
   bool down_end, fin_sent, down_finacked;
   uint8_t reset; /* a RESET still to be sent, once what the service had said is out */
@@ -282,6 +283,7 @@ static int service_connect(struct session *session, uint16_t port) {
     return -1;
   }
   session->service.fd = fd;
+  session->port = port;
   session->connecting = true;
   session->since = running_ms;
   return 0;
@@ -692,6 +694,19 @@ static void service_connected(struct session *session) {
   if (stream) stream_refuse(stream, STATUS_REFUSED);
 }
 
+/* A connection on which nothing has been said may have waited to be accepted when the pod was frozen, and then
+ * only this end of it was carried. A new one tells neither the service nor the client anything different. */
+static void silent_sessions_renew(void) {
+  for (struct session *at = sessions, *next; at; at = next) {
+    next = at->all_next;
+    if (at->connecting || at->service.fd < 0 || at->up_delivered > 0 || at->down_total > 0 || at->down_end || at->up_shut)
+      continue;
+    handle_close(&at->service);
+    if (service_connect(at, at->port) < 0) service_lost(at);
+    session_progress(at);
+  }
+}
+
 static void control_answer(struct stream *stream, const char *text, size_t length) {
   ssize_t written = send(stream->handle.fd, text, length, MSG_NOSIGNAL);
   if (written != (ssize_t)length) stream_close(stream);
@@ -729,8 +744,10 @@ static void control_line(struct stream *stream, const char *line) {
   bool pause = strcmp(line, "pause") == 0;
   char answer[512];
   if (pause) gateway_pause(stream);
-  else if (strcmp(line, "resume") == 0) paused = false;
-  else if (strcmp(line, "stats") != 0) {
+  else if (strcmp(line, "resume") == 0) {
+    if (paused) silent_sessions_renew();
+    paused = false;
+  } else if (strcmp(line, "stats") != 0) {
     const char unknown[] = "{\"ok\":false,\"error\":\"unknown command\"}\n";
     control_answer(stream, unknown, sizeof unknown - 1);
     return;

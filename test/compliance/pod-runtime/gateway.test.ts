@@ -238,6 +238,29 @@ describe.skipIf(obstacle)(`gateway: the session protocol${obstacle ? ` (skipped:
     await session.until(() => session.received === 11);
   });
 
+  it('connects a session anew on which nothing was said before a pause, and only such a one', async () => {
+    const silent = client();
+    const talking = client();
+    await Promise.all([silent.open(), talking.open()]);
+    talking.write('one');
+    await talking.until(() => talking.received === 3);
+    const before = [...connections].map((socket) => socket.remotePort);
+    expect(before).toHaveLength(2);
+    // As a restore leaves it: the service's end of what it had not accepted is nowhere.
+    await control('pause');
+    await control('resume');
+    await Promise.all([silent.resume(), talking.resume()]);
+    silent.write('two');
+    talking.write('three');
+    await silent.until(() => silent.received === 3);
+    await talking.until(() => talking.received === 8);
+    const kept = [...connections].filter(
+      (socket) => before.includes(socket.remotePort) && !socket.readableEnded,
+    );
+    expect(kept).toHaveLength(1);
+    expect([...connections].some((socket) => !before.includes(socket.remotePort))).toBe(true);
+  });
+
   it('waits at a pause for connections that the service has not accepted yet, but not for ever', async () => {
     const script = `require('net').createServer((s) => s.pipe(s)).listen(0, '${serviceAddress}', function () {
       console.log(this.address().port); })`;
