@@ -156,7 +156,7 @@ export class AttachedFleet {
     this.moves.stop();
     for (const seat of this.#seats) seat.stop();
     this.#agents.close();
-    await this.context.fleet.close();
+    this.context.fleet.close();
   }
 
   async #reachable(hosts: readonly string[]): Promise<void> {

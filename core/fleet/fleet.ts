@@ -60,14 +60,16 @@ export class Fleet {
     return dialling;
   }
 
-  async close(): Promise<void> {
+  /** Ends every connection; one that is still being dialled is ended when it is there. */
+  close(): void {
     this.#closed = true;
     const open = [...this.#connections.values()];
     this.#connections.clear();
-    for (const dialling of open) {
-      const connection = await dialling.catch(() => undefined);
-      connection?.close();
-    }
+    for (const dialling of open)
+      dialling.then(
+        (connection) => connection.close(),
+        () => undefined,
+      );
   }
 
   async #dial(name: string, deadlineMs: number): Promise<HostConnection> {

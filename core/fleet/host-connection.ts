@@ -30,23 +30,20 @@ export class HostConnection {
   /** Resolves once the connection has ended or is found dead, whatever of it still hangs. */
   readonly closed: Promise<void>;
   readonly #client: Client;
+  readonly #transport: Duplex;
   readonly #ended = new AbortController();
 
   private constructor(host: string, client: Client, transport: Duplex) {
     this.host = host;
     this.#client = client;
+    this.#transport = transport;
     const { signal } = this.#ended;
     // Every channel on its way waits for the end of the connection; there may be many at once.
     setMaxListeners(0, signal);
     this.closed = new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
     // Over a channel of another connection 'close' alone may never come: a keepalive that stays unanswered is told
     // as an error, and an end of the other side as the end of the transport.
-    const end = () => {
-      if (signal.aborted) return;
-      this.#ended.abort();
-      client.end();
-      transport.destroy();
-    };
+    const end = () => this.close();
     client.once('close', end);
     client.on('error', end);
     transport.once('end', end);
@@ -221,8 +218,12 @@ export class HostConnection {
     );
   }
 
+  /** Ends the connection and everything that goes over it, at once. */
   close(): void {
+    if (!this.open) return;
+    this.#ended.abort();
     this.#client.end();
+    this.#transport.destroy();
   }
 
   #channel(

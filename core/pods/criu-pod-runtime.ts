@@ -48,6 +48,8 @@ import { quiesceAndFreeze } from './quiesce.ts';
 const startLimitMs = 20_000;
 const freezeLimitMs = 2000;
 const warmLimitMs = 5000;
+/** So long after its last run criu is taken to be in memory still; to look again costs a flooded site its processor. */
+const warmForMs = 60_000;
 const settleLimitMs = 50;
 const killLimitMs = 3000;
 const gatewayLimitMs = 2000;
@@ -66,6 +68,7 @@ export class CriuPodRuntime implements PodRuntime {
   readonly #filters = new Map<string, PacketFilter>();
   /** Pods that are about to be frozen: nobody may open a connection to their gateway any more. */
   readonly #parked = new Set<string>();
+  #warmedAt = Number.NEGATIVE_INFINITY;
 
   constructor(config: PodRuntimeConfig) {
     this.#config = config;
@@ -74,6 +77,8 @@ export class CriuPodRuntime implements PodRuntime {
   }
 
   async warm(): Promise<void> {
+    if (performance.now() - this.#warmedAt < warmForMs) return;
+    this.#warmedAt = performance.now();
     await runCriu([...criuRunPreamble(this.#config), ...criuCommand(this.#config), 'check'], {
       deadlineMs: warmLimitMs,
     });
