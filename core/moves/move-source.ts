@@ -274,6 +274,7 @@ export class MoveSource {
 
   /** Closes the ways out. What is frozen stays frozen. */
   stop(): void {
+    for (const { stop } of this.#advances.values()) stop.abort();
     for (const link of this.#links.values()) link.close();
     this.#links.clear();
   }

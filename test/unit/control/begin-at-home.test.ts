@@ -3,7 +3,7 @@ import type { Move, Service, Site } from '../../../core/contract/domain.ts';
 import { beginAtHome } from '../../../core/control/begin-at-home.ts';
 import { StateStore } from '../../../core/control/state-store.ts';
 import { MoveError } from '../../../core/runtime/errors.ts';
-import { SimulatedClock } from '../drills/drill-world.ts';
+import { drillClock } from '../drills/drill-world.ts';
 
 const service = 'shop.example';
 type Surroundings = Parameters<typeof beginAtHome>[0];
@@ -11,7 +11,7 @@ type Pods = Record<string, string[]>;
 
 /** A fleet of three sites as the control plane sees it; moves do what a test lets them do. */
 class World {
-  readonly clock = new SimulatedClock();
+  readonly clock = drillClock();
   readonly store = new StateStore();
   readonly moved: string[] = [];
   readonly from: (string | null)[] = [];

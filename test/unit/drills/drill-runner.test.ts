@@ -4,7 +4,7 @@ import type { DrillEvent, DrillPorts } from '../../../core/drills/drill-ports.ts
 import { runDrill } from '../../../core/drills/drill-runner.ts';
 import type { ProbeSample } from '../../../core/measure/probe-sample.ts';
 import { MoveError } from '../../../core/runtime/errors.ts';
-import { moveAt, SimulatedClock } from './drill-world.ts';
+import { drillClock, moveAt } from './drill-world.ts';
 
 const plan = planDrill({
   kind: 'udp-flood',
@@ -15,7 +15,7 @@ const plan = planDrill({
 
 /** A world in which everything goes well unless a test says otherwise, and which notes what is still running. */
 class World {
-  readonly clock = new SimulatedClock();
+  readonly clock = drillClock();
   readonly events: DrillEvent[] = [];
   readonly running = new Set<string>();
   floodStartedAt = Number.POSITIVE_INFINITY;

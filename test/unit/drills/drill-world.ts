@@ -1,47 +1,9 @@
 import type { DrillMove } from '../../../core/drills/judge-drill.ts';
 import type { ProbeSample } from '../../../core/measure/probe-sample.ts';
-import type { Clock } from '../../../core/runtime/clock.ts';
+import { HandClock } from '../../support/hand-clock.ts';
 
-/** A clock that stands still until somebody turns it; everything that is due runs in order. */
-export class SimulatedClock implements Clock {
-  #now = 1_800_000_000_000;
-  #timers: { at: number; run: () => void }[] = [];
-
-  now(): number {
-    return this.#now;
-  }
-
-  monotonic(): number {
-    return this.#now;
-  }
-
-  after(delayMs: number, run: () => void): () => void {
-    const timer = { at: this.#now + Math.max(0, delayMs), run };
-    this.#timers.push(timer);
-    return () => {
-      this.#timers = this.#timers.filter((other) => other !== timer);
-    };
-  }
-
-  /** Turns the clock until `work` has settled. Fails when nothing is left that could settle it. */
-  async until<Value>(work: Promise<Value>): Promise<Value> {
-    let settled = false;
-    const done = () => {
-      settled = true;
-    };
-    work.then(done, done);
-    for (let turns = 0; !settled; turns += 1) {
-      await new Promise((resolve) => setImmediate(resolve));
-      if (settled) break;
-      this.#timers.sort((left, right) => left.at - right.at);
-      const next = this.#timers.shift();
-      if (next === undefined || turns > 100_000) throw new Error('nothing is left to wait for');
-      this.#now = next.at;
-      next.run();
-    }
-    return work;
-  }
-}
+/** A clock of today that stands until it is turned. */
+export const drillClock = () => new HandClock(1_800_000_000_000);
 
 /** Samples of one way, one each 10 ms, as `shape` says. */
 export function samplesOf(
