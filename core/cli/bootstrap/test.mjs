@@ -8,13 +8,22 @@ import path from 'node:path';
 import { projectRoot } from './paths.mjs';
 import { prepare } from './prepare.mjs';
 import { runLoud } from './run.mjs';
+import { firstLine } from './vitest-tally.mjs';
 
 const args = process.argv.slice(2);
 const binaries = path.join(projectRoot, 'node_modules/.bin');
 const present = (/** @type {string} */ file) => fs.existsSync(path.join(projectRoot, file));
 const work = fs.mkdtempSync(path.join(os.tmpdir(), 'move-test-'));
 
-/** @typedef {{passed: number, failed: number, skipped: {name: string, why: string}[]}} Tally */
+/** @typedef {{name: string, why: string}} Named */
+/** @typedef {{passed: number, failed: number, skipped: Named[], failures: Named[]}} Tally */
+
+const emptyTally = () => ({
+  passed: 0,
+  failed: 0,
+  skipped: /** @type {Named[]} */ ([]),
+  failures: /** @type {Named[]} */ ([]),
+});
 
 /** @returns {Promise<number>} */
 function run(
@@ -31,8 +40,9 @@ function run(
 
 /** A check counts as one test. @returns {Promise<Tally>} */
 async function check(/** @type {string} */ program, /** @type {string[]} */ argv) {
-  const passed = (await run(program, argv)) === 0;
-  return { passed: Number(passed), failed: Number(!passed), skipped: [] };
+  const status = await run(program, argv);
+  if (status === 0) return { ...emptyTally(), passed: 1 };
+  return { ...emptyTally(), failed: 1, failures: [{ name: program, why: `ended with code ${status}` }] };
 }
 
 /** @returns {Promise<Tally>} */
@@ -48,9 +58,8 @@ async function vitest(/** @type {string} */ config) {
     `--reporter=${reporter}`,
   ];
   const status = await run('vitest', argv, { MOVE_TALLY: file });
-  const tally = readJson(file) ?? { passed: 0, failed: 0, skipped: [], complete: false };
-  // a run that crashed, or failed without a failed test, is a failure of its own
-  if (!tally.complete || (status !== 0 && tally.failed === 0)) tally.failed++;
+  const tally = readJson(file) ?? { ...emptyTally(), complete: false };
+  if (!tally.complete || (status !== 0 && tally.failed === 0)) countCrash(tally, config, status);
   return tally;
 }
 
@@ -61,11 +70,16 @@ async function playwright(/** @type {string} */ config) {
     PLAYWRIGHT_JSON_OUTPUT_FILE: file,
   });
   const report = readJson(file);
-  /** @type {Tally} */
-  const tally = { passed: 0, failed: 0, skipped: [] };
+  const tally = emptyTally();
   for (const suite of report?.suites ?? []) countPlaywright(suite, [], tally);
-  if (!report || (status !== 0 && tally.failed === 0)) tally.failed++;
+  if (!report || (status !== 0 && tally.failed === 0)) countCrash(tally, config, status);
   return tally;
+}
+
+/** A run that crashed, or failed without a failed test, is a failure of its own. */
+function countCrash(/** @type {Tally} */ tally, /** @type {string} */ config, /** @type {number} */ status) {
+  tally.failed++;
+  tally.failures.push({ name: config, why: `the run ended with code ${status}` });
 }
 
 function countPlaywright(
@@ -76,11 +90,14 @@ function countPlaywright(
   const names = [...above, suite.title];
   for (const spec of suite.specs ?? []) {
     for (const test of spec.tests) {
+      const name = [...names, spec.title].join(' > ');
       if (test.status === 'skipped') {
         const why = test.annotations?.find((/** @type {any} */ each) => each.type === 'skip')?.description;
-        tally.skipped.push({ name: [...names, spec.title].join(' > '), why: why ?? 'no reason given' });
-      } else if (test.status === 'unexpected') tally.failed++;
-      else tally.passed++;
+        tally.skipped.push({ name, why: why ?? 'no reason given' });
+      } else if (test.status === 'unexpected') {
+        tally.failed++;
+        tally.failures.push({ name, why: firstLine(test.results.at(-1)?.error?.message) });
+      } else tally.passed++;
     }
   }
   for (const child of suite.suites ?? []) countPlaywright(child, names, tally);
@@ -127,8 +144,7 @@ const longStages = [
 const only = args[args.indexOf('--only') + 1]?.split(',');
 const offered = args.includes('--long') ? longStages : stages;
 const chosen = offered.filter(({ name, when }) => when && (!args.includes('--only') || only?.includes(name)));
-/** @type {Tally} */
-const total = { passed: 0, failed: 0, skipped: [] };
+const total = emptyTally();
 const lines = [];
 try {
   const { degraded } = await prepare({ yes: args.includes('--yes'), purpose: 'run the tests' });
@@ -140,6 +156,7 @@ try {
     total.passed += tally.passed;
     total.failed += tally.failed;
     total.skipped.push(...tally.skipped);
+    total.failures.push(...tally.failures);
     const seconds = ((Date.now() - started) / 1000).toFixed(1);
     lines.push(
       `${stage.name}: ${tally.passed} passed, ${tally.failed} failed, ${tally.skipped.length} skipped in ${seconds} s`,
@@ -148,9 +165,11 @@ try {
 } catch (error) {
   process.stderr.write(`move: ${error instanceof Error ? error.stack : error}\n`);
   total.failed++;
+  total.failures.push({ name: 'set-up', why: firstLine(error instanceof Error ? error.message : error) });
 } finally {
   fs.rmSync(work, { recursive: true, force: true });
 }
+for (const { name, why } of total.failures) lines.push(`failed: ${name} (${why})`);
 for (const { name, why } of total.skipped) lines.push(`skipped: ${name} (${why})`);
 lines.push(`${total.passed} passed, ${total.failed} failed, ${total.skipped.length} skipped`);
 process.stdout.write(`\n${lines.join('\n')}\n`);
