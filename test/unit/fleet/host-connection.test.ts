@@ -6,8 +6,9 @@ import ssh2 from 'ssh2';
 import { afterEach, expect, it } from 'vitest';
 import { HostConnection } from '../../../core/fleet/host-connection.ts';
 
-const keys = ssh2.utils.generateKeyPairSync('ed25519');
-const hostKeys = ssh2.utils.generateKeyPairSync('ed25519');
+// ssh2 1.17 makes one Ed25519 pair in 250 so that it cannot read it again itself; ECDSA pairs are all whole.
+const keys = ssh2.utils.generateKeyPairSync('ecdsa', { bits: 256 });
+const hostKeys = ssh2.utils.generateKeyPairSync('ecdsa', { bits: 256 });
 const parsed = ssh2.utils.parseKey(hostKeys.public);
 if (parsed instanceof Error) throw parsed;
 const hostKey = createHash('sha256').update(parsed.getPublicSSH()).digest('base64').replace(/=+$/, '');
