@@ -1,5 +1,5 @@
 import { hash } from 'node:crypto';
-import { closeSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
 
@@ -10,47 +10,85 @@ const pagesATurn = 512;
 /** What tells a page from every other: who can write into a service's memory must not be able to make two alike. */
 const keyOf = (page: Buffer): string => hash('sha256', page, 'base64');
 
+/** The files of a directory in the order of their names, and where each stands when filled up to whole pages. */
+function filesOf(directory: string): { path: string; size: number; at: number; end: number }[] {
+  let end = 0;
+  return readdirSync(directory)
+    .sort()
+    .map((name) => {
+      const path = join(directory, name);
+      const { size } = statSync(path);
+      const at = end;
+      end += Math.ceil(size / pageBytes) * pageBytes;
+      return { path, size, at, end };
+    });
+}
+
+/** Fills `into` with a file's bytes from `position` on. @throws Error when there are fewer. */
+export function readFully(file: number, into: Buffer, position: number): void {
+  for (let done = 0; done < into.length; ) {
+    const read = readSync(file, into, done, into.length - done, position + done);
+    if (read === 0) throw new Error('a file became shorter while it was read');
+    done += read;
+  }
+}
+
 /**
  * The files of a directory one after another in the order of their names, each filled up to whole pages. Both ends
  * of a move have the same directory and so the same numbers for its pages.
  * @throws Error when a file cannot be read.
  */
 export function readBase(directory: string): Buffer {
-  const files = readdirSync(directory).sort();
-  const parts = files.map((name) => {
-    const file = openSync(join(directory, name), 'r');
+  const files = filesOf(directory);
+  const base = Buffer.alloc(files.at(-1)?.end ?? 0);
+  for (const { path, size, at } of files) {
+    const file = openSync(path, 'r');
     try {
-      const { size } = fstatSync(file);
-      const part = Buffer.alloc(Math.ceil(size / pageBytes) * pageBytes);
-      for (let done = 0; done < size; ) {
-        const read = readSync(file, part, done, size - done, done);
-        if (read === 0) throw new Error(`${name} became shorter while it was read`);
-        done += read;
-      }
-      return part;
+      readFully(file, base.subarray(at, at + size), 0);
     } finally {
       closeSync(file);
     }
-  });
-  return Buffer.concat(parts);
+  }
+  return base;
 }
 
 /** The sender's side of a base: which of its pages have a given content. */
 export class PageIndex {
   readonly #byKey = new Map<string, number>();
 
-  /** @throws Error of {@link readBase}; an AbortError when `signal` fires. */
+  /**
+   * Reads page after page into the same memory: a whole base of it, and V8 would collect its heap while the pod
+   * is frozen.
+   * @throws Error of {@link readBase}; an AbortError when `signal` fires.
+   */
   static async of(directory: string, signal: AbortSignal): Promise<PageIndex> {
-    const base = readBase(directory);
     const index = new PageIndex();
-    for (let page = 0; page * pageBytes < base.length; page += 1) {
-      const key = keyOf(base.subarray(page * pageBytes, (page + 1) * pageBytes));
-      if (!index.#byKey.has(key)) index.#byKey.set(key, page);
-      if (page % pagesATurn !== pagesATurn - 1) continue;
-      await turn();
-      signal.throwIfAborted();
+    const turnBytes = pagesATurn * pageBytes;
+    const memory = Buffer.alloc(turnBytes);
+    for (const { path, size, at } of filesOf(directory)) {
+      const file = openSync(path, 'r');
+      try {
+        for (let done = 0; done < size; done += turnBytes) {
+          const part = memory.subarray(0, Math.min(turnBytes, size - done));
+          readFully(file, part, done);
+          index.#add(part, (at + done) / pageBytes);
+          await turn();
+          signal.throwIfAborted();
+        }
+      } finally {
+        closeSync(file);
+      }
     }
     return index;
+  }
+
+  #add(part: Buffer, firstPage: number): void {
+    for (let at = 0; at < part.length; at += pageBytes) {
+      let page = part.subarray(at, at + pageBytes);
+      if (page.length < pageBytes) page = Buffer.concat([page], pageBytes);
+      const key = keyOf(page);
+      if (!this.#byKey.has(key)) this.#byKey.set(key, firstPage + at / pageBytes);
+    }
   }
 
   /** The number of a page with this content; undefined when there is none. */

@@ -1,12 +1,12 @@
 import { createHash, type Hash } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, readdirSync, readSync, statSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, statSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Duplex, Readable, Transform, type TransformCallback, Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
 import { z } from 'zod';
 import { MoveError } from '../runtime/errors.ts';
-import type { PageIndex } from './page-base.ts';
+import { type PageIndex, readFully } from './page-base.ts';
 import { encodeRuns, RunDecoder } from './state-runs.ts';
 
 /**
@@ -21,8 +21,9 @@ const trailerBytes = 40;
 const compressionLevel = 6;
 /** Every block costs a turn of the thread pool, so they are large. */
 const blockBytes = 1 << 20;
-/** 8 MiB: the images of one small service fit whole. */
+/** 8 MiB: the images of one small service fit whole. What changed since its pages were sent ahead fits into 2 MiB. */
 const windowLog = 23;
+const windowLogOnAdvance = 21;
 const listBytesAtMost = 4 << 20;
 const filesAtMost = 65_536;
 
@@ -67,41 +68,55 @@ class TrailerKeeper extends Transform {
   }
 }
 
+/** Gathers small pieces into chunks of about a block, each in memory of its own. */
+class ChunkWriter {
+  #chunk = Buffer.allocUnsafe(blockBytes);
+  #filled = 0;
+
+  /** Copies a piece; what is full is yielded. */
+  *add(piece: Buffer): Generator<Buffer> {
+    for (let rest = piece; rest.length > 0; ) {
+      const copied = rest.copy(this.#chunk, this.#filled);
+      this.#filled += copied;
+      rest = rest.subarray(copied);
+      if (this.#filled === blockBytes) yield this.take();
+    }
+  }
+
+  take(): Buffer {
+    const chunk = this.#chunk.subarray(0, this.#filled);
+    this.#chunk = Buffer.allocUnsafe(blockBytes);
+    this.#filled = 0;
+    return chunk;
+  }
+}
+
 /**
  * Reads the list and the files in blocks. The reads are not asynchronous: checkpoints stand in memory (a tmpfs),
- * where a turn of the thread pool for each of some hundred small files costs more than all of the reading.
+ * where a turn of the thread pool for each of some hundred small files costs more than all of the reading. All of
+ * them are read into the same memory: with new memory for each, V8 would collect its heap while the pod is frozen.
  */
 function* blocks(directory: string, list: List, index: PageIndex | undefined): Generator<Buffer> {
   const text = Buffer.from(JSON.stringify(list));
   const length = Buffer.alloc(4);
   length.writeUInt32BE(text.length);
-  let pieces: Buffer[] = [length, text];
-  let gathered = 0;
+  const chunks = new ChunkWriter();
+  yield* chunks.add(length);
+  yield* chunks.add(text);
+  const memory = Buffer.allocUnsafe(blockBytes);
   for (const { name, bytes } of list) {
     const file = openSync(join(directory, name), 'r');
     try {
-      for (let done = 0; done < bytes; ) {
-        const block = Buffer.allocUnsafe(Math.min(blockBytes, bytes - done));
-        for (let filled = 0; filled < block.length; ) {
-          const read = readSync(file, block, filled, block.length - filled, done + filled);
-          if (read === 0) throw new Error(`${name} became shorter while it was read`);
-          filled += read;
-        }
-        done += block.length;
-        for (const piece of encodeRuns(block, index)) {
-          pieces.push(piece);
-          gathered += piece.length;
-        }
-        if (gathered < blockBytes) continue;
-        yield Buffer.concat(pieces);
-        pieces = [];
-        gathered = 0;
+      for (let done = 0; done < bytes; done += blockBytes) {
+        const block = memory.subarray(0, Math.min(blockBytes, bytes - done));
+        readFully(file, block, done);
+        for (const piece of encodeRuns(block, index)) yield* chunks.add(piece);
       }
     } finally {
       closeSync(file);
     }
   }
-  yield Buffer.concat(pieces);
+  yield chunks.take();
 }
 
 /**
@@ -124,7 +139,7 @@ export async function sendState(
     chunkSize: blockBytes,
     params: {
       [constants.ZSTD_c_compressionLevel]: compressionLevel,
-      [constants.ZSTD_c_windowLog]: windowLog,
+      [constants.ZSTD_c_windowLog]: index ? windowLogOnAdvance : windowLog,
       [constants.ZSTD_c_checksumFlag]: 1,
     },
   });

@@ -1,18 +1,8 @@
-import {
-  closeSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { MoveError } from '../runtime/errors.ts';
-import { criuCommand, criuRunPreamble, runCriu } from './criu.ts';
+import { criuCommand, criuRunPreamble, inNetworkOf, requireKernelKnown, runCriu } from './criu.ts';
 import { explainCriuFailure } from './criu-log.ts';
 import type { PodPaths, PodRuntimeConfig } from './pod-paths.ts';
 import { rootMountOptions } from './pod-root.ts';
@@ -30,8 +20,8 @@ interface Manifest {
   files: StateFile[];
 }
 
-/* Open TCP connections, file locks and deleted files travel; the network itself and what is mounted
- * from outside are matched up by name on the other side. */
+/* Open TCP connections, file locks and deleted files travel; the network is that in which criu is started, and
+ * what is mounted from outside is matched up by name on the other side. */
 const sharedOptions = [
   '--tcp-established',
   '--network-lock',
@@ -64,7 +54,7 @@ tar -C "$upper" ${layerOptions.map((option) => `'${option}'`).join(' ')} -cf "$l
  * Checkpoints the frozen pod whose first process is `pid` into `imageDir` (emptied first): criu's images,
  * the writable layer of its root, and a list of all of it. The pod stays frozen. A dump is never killed,
  * for a dump that dies halfway wakes the pod.
- * @throws MoveError `CHECKPOINT_...` with the cause that criu named.
+ * @throws MoveError `CHECKPOINT_...` with the cause that criu named; `CRIU_CANNOT_LEARN`.
  */
 export async function dumpPod(
   config: PodRuntimeConfig,
@@ -77,11 +67,13 @@ export async function dumpPod(
   rmSync(imageDir, { recursive: true, force: true });
   mkdirSync(imageDir, { recursive: true, mode: 0o700 });
   mkdirSync(paths.criuWork, { recursive: true });
+  await requireKernelKnown(config);
   const log = join(paths.criuWork, 'dump.log');
   rmSync(log, { force: true });
   const run = await runCriu(
     [
       ...['sh', '-c', dumpScript, 'sh', paths.upper, join(imageDir, layerName)],
+      ...inNetworkOf(paths.networkNamespace),
       ...criuRunPreamble(config),
       ...criuCommand(config),
       'dump',
@@ -96,7 +88,6 @@ export async function dumpPod(
         'dump.log',
         '-v1',
       ],
-      ...['--external', `net[${statSync(paths.networkNamespace).ino}]:podnet`],
       ...['--external', `mnt[${gatewayMountPoint}]:gateway`],
       ...spec.storage.flatMap((storage) => ['--external', `mnt[${storage.mountPoint}]:${storage.name}`]),
       ...sharedOptions,
@@ -177,7 +168,7 @@ exec "$@"
 /**
  * Unpacks the writable layer, mounts the root and lets criu restore the processes, born in the pod's
  * control group, under a time limit; `killAll` must end whatever is in that group.
- * @throws MoveError `CHECKPOINT_RESTORE_TIMEOUT` or another `CHECKPOINT_...` with criu's cause.
+ * @throws MoveError `CHECKPOINT_RESTORE_TIMEOUT` or another `CHECKPOINT_...` with criu's cause; `CRIU_CANNOT_LEARN`.
  */
 export async function restorePod(
   config: PodRuntimeConfig,
@@ -191,52 +182,49 @@ export async function restorePod(
   },
 ): Promise<number> {
   mkdirSync(paths.criuWork, { recursive: true });
+  await requireKernelKnown(config);
   const log = join(paths.criuWork, 'restore.log');
   rmSync(log, { force: true });
-  const namespace = openSync(paths.networkNamespace, 'r');
-  try {
-    const run = await runCriu(
-      [
-        ...['sh', '-e', '-c', restoreScript, 'sh'],
-        ...[
-          paths.cgroup,
-          join(imageDir, layerName),
-          paths.upper,
-          paths.root,
-          rootMountOptions(config, spec, paths),
-        ],
-        ...criuRunPreamble(config),
-        ...criuCommand(config),
-        'restore',
-        ...[
-          '--images-dir',
-          imageDir,
-          '--work-dir',
-          paths.criuWork,
-          '-o',
-          'restore.log',
-          '-v1',
-          '--root',
-          paths.root,
-        ],
-        ...['--inherit-fd', 'fd[3]:podnet', '--external', `mnt[gateway]:${config.gatewayPath}`],
-        ...options.storage.flatMap((storage) => ['--external', `mnt[${storage.name}]:${storage.hostPath}`]),
-        ...sharedOptions,
-        '--restore-detached',
+  const run = await runCriu(
+    [
+      ...['sh', '-e', '-c', restoreScript, 'sh'],
+      ...[
+        paths.cgroup,
+        join(imageDir, layerName),
+        paths.upper,
+        paths.root,
+        rootMountOptions(config, spec, paths),
       ],
-      { networkNamespaceFd: namespace, deadlineMs: options.deadlineMs, onTimeout: options.killAll },
+      ...inNetworkOf(paths.networkNamespace),
+      ...criuRunPreamble(config),
+      ...criuCommand(config),
+      'restore',
+      ...[
+        '--images-dir',
+        imageDir,
+        '--work-dir',
+        paths.criuWork,
+        '-o',
+        'restore.log',
+        '-v1',
+        '--root',
+        paths.root,
+      ],
+      ...['--external', `mnt[gateway]:${config.gatewayPath}`],
+      ...options.storage.flatMap((storage) => ['--external', `mnt[${storage.name}]:${storage.hostPath}`]),
+      ...sharedOptions,
+      '--restore-detached',
+    ],
+    { deadlineMs: options.deadlineMs, onTimeout: options.killAll },
+  );
+  if (run.timedOut) {
+    throw new MoveError(
+      'CHECKPOINT_RESTORE_TIMEOUT',
+      `The pod ${spec.id} could not be restored within ${options.deadlineMs} ms. Storage that does not answer or a ` +
+        'damaged image are the usual causes.',
+      { pod: spec.id, deadlineMs: options.deadlineMs },
     );
-    if (run.timedOut) {
-      throw new MoveError(
-        'CHECKPOINT_RESTORE_TIMEOUT',
-        `The pod ${spec.id} could not be restored within ${options.deadlineMs} ms. Storage that does not answer or a ` +
-          'damaged image are the usual causes.',
-        { pod: spec.id, deadlineMs: options.deadlineMs },
-      );
-    }
-    if (run.code !== 0) throw explainCriuFailure('restore', spec.id, readLog(log));
-    return run.elapsedMs;
-  } finally {
-    closeSync(namespace);
   }
+  if (run.code !== 0) throw explainCriuFailure('restore', spec.id, readLog(log));
+  return run.elapsedMs;
 }

@@ -5,7 +5,7 @@ import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { writeAdvance } from './advance.ts';
 import { findBlockers } from './blockers.ts';
 import { checkCheckpoint, checkpointFiles, dumpPod, layerOptions, restorePod } from './checkpoint.ts';
-import { criuCommand, criuRunPreamble, runCriu } from './criu.ts';
+import { learnKernel } from './criu.ts';
 import { Freezer } from './freezer.ts';
 import { connectGateway, controlGateway, probeThroughGateway } from './gateway-client.ts';
 import { settleInFlight } from './in-flight.ts';
@@ -47,7 +47,6 @@ import { quiesceAndFreeze } from './quiesce.ts';
 
 const startLimitMs = 20_000;
 const freezeLimitMs = 2000;
-const warmLimitMs = 5000;
 /** So long after its last run criu is taken to be in memory still; to look again costs a flooded site its processor. */
 const warmForMs = 60_000;
 const settleLimitMs = 50;
@@ -79,9 +78,7 @@ export class CriuPodRuntime implements PodRuntime {
   async warm(): Promise<void> {
     if (performance.now() - this.#warmedAt < warmForMs) return;
     this.#warmedAt = performance.now();
-    await runCriu([...criuRunPreamble(this.#config), ...criuCommand(this.#config), 'check'], {
-      deadlineMs: warmLimitMs,
-    });
+    await learnKernel(this.#config);
   }
 
   async writeAdvance(

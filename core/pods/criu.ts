@@ -31,13 +31,45 @@ export function criuCommand(config: PodRuntimeConfig): string[] {
   return [loader, '--library-path', libraries, ...shim, program];
 }
 
+/** The file in which criu keeps what it learnt about the kernel; it does so only in a /run that is a tmpfs. */
+const memoryName = 'criu.kdat';
+const learnLimitMs = 5000;
+
+/** The directory that is criu's /run: the host's, or one below the run directory where that alone is a tmpfs. */
+function criuRunDirectory(config: PodRuntimeConfig): string {
+  if (statfsSync('/run').type === tmpfsMagic || statfsSync(config.runDir).type !== tmpfsMagic) return '/run';
+  return join(config.runDir, '.criu');
+}
+
 /**
- * criu keeps what it learnt about the kernel only in a /run that is a tmpfs, and probes anew at every
- * start otherwise. Where /run is on a disk, the shell line given back lends criu one from the run directory.
+ * Lets criu look at the kernel, from outside of any pod, and so brings it into memory. What it finds out does not
+ * matter here: a dump or a restore that cannot be done says so itself.
  */
+export async function learnKernel(config: PodRuntimeConfig): Promise<void> {
+  await runCriu([...criuRunPreamble(config), ...criuCommand(config), 'check'], { deadlineMs: learnLimitMs });
+}
+
+/**
+ * Makes sure that criu knows the kernel. Without that it would find out inside the pod's fenced network, where the
+ * connection that it tries would wait for minutes.
+ * @throws MoveError `CRIU_CANNOT_LEARN` when it cannot keep what it learns.
+ */
+export async function requireKernelKnown(config: PodRuntimeConfig): Promise<void> {
+  const memory = join(criuRunDirectory(config), memoryName);
+  if (existsSync(memory)) return;
+  await learnKernel(config);
+  if (existsSync(memory)) return;
+  throw new MoveError(
+    'CRIU_CANNOT_LEARN',
+    'criu could not keep what it learnt about the kernel of this site. Mount a tmpfs at /run, and look at what `criu check` says.',
+    { memory },
+  );
+}
+
+/** The shell line that gives criu its /run, where that is not the host's. */
 export function criuRunPreamble(config: PodRuntimeConfig): string[] {
-  if (statfsSync('/run').type === tmpfsMagic || statfsSync(config.runDir).type !== tmpfsMagic) return [];
-  const lent = join(config.runDir, '.criu');
+  const lent = criuRunDirectory(config);
+  if (lent === '/run') return [];
   mkdirSync(lent, { recursive: true });
   return [
     'unshare',
@@ -60,20 +92,28 @@ export interface CriuRun {
 }
 
 /**
- * Runs a prepared command line whose output nobody needs (criu writes its own log). File descriptor 3 is
- * the pod's network namespace when one is given. `deadlineMs` undefined means that it must not be
- * killed: a dump that dies halfway would wake its pod.
+ * Starts criu inside the pod's network namespace, which for criu is then its own, to be used and not to be
+ * carried: from outside, it would switch between the two and read the kernel's whole table of tracked
+ * connections, which took a fifth of a dump.
+ */
+export function inNetworkOf(networkNamespace: string): string[] {
+  return ['nsenter', `--net=${networkNamespace}`, '--'];
+}
+
+/**
+ * Runs a prepared command line whose output nobody needs (criu writes its own log). `deadlineMs` undefined
+ * means that it must not be killed: a dump that dies halfway would wake its pod.
  */
 export function runCriu(
   command: readonly string[],
-  options: { networkNamespaceFd?: number; deadlineMs?: number; onTimeout?: () => void },
+  options: { deadlineMs?: number; onTimeout?: () => void },
 ): Promise<CriuRun> {
   const start = performance.now();
   return new Promise((resolve, reject) => {
     const child = spawn(command[0]!, command.slice(1), {
       cwd: '/',
       detached: true, // a signal to the agent's group must not reach a running dump
-      stdio: ['ignore', 'ignore', 'ignore', options.networkNamespaceFd ?? 'ignore'],
+      stdio: 'ignore',
       env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8' },
     });
     let timedOut = false;

@@ -17,8 +17,8 @@ const answerLimitBytes = 65536;
  * only to the service's ports; outwards go only packets of connections that came in here. So a service
  * never calls out by itself, and packets of old direct connections that a restored pod still believes
  * in never leave the new site, which they would give away. "Came in here" is a connection mark drawn
- * afresh for every namespace: the state `established` will not do, because criu carries the kernel's
- * table of tracked connections along. The chain `gate` is empty or drops everything: the fence.
+ * afresh for every namespace: the state `established` will not do, because the kernel takes a connection
+ * that it sees in its middle for one. The chain `gate` is empty or drops everything: the fence.
  */
 export class PacketFilter {
   readonly namespace: string;
