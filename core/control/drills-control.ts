@@ -10,7 +10,7 @@ import { beginAtHome } from './begin-at-home.ts';
 import { type ControlContext, requireNotHalted, serviceOf, siteOf } from './control-context.ts';
 import { publicAddress } from './host-plan.ts';
 import type { Moves } from './moves-control.ts';
-import { startRemoteLoad } from './remote-load.ts';
+import { armRemoteLoad } from './remote-load.ts';
 import { type Seat, seatOf } from './seats.ts';
 
 const finished = new Set<Drill['state']>(['judged', 'aborted', 'failed']);
@@ -178,16 +178,16 @@ export class Drills {
           },
         };
       },
-      startLoad: (sender) =>
+      armLoad: (sender) =>
         drill.kind === 'udp-flood'
-          ? startRemoteLoad(fleet, sender, 'flood', {
+          ? armRemoteLoad(fleet, sender, 'flood', {
               purpose: 'udp-flood',
               address,
               port: 80,
               seconds,
               mbit: mbitEach,
             })
-          : startRemoteLoad(fleet, sender, 'surge', {
+          : armRemoteLoad(fleet, sender, 'surge', {
               request: { purpose: 'honest-surge', address, port: 80, seconds, connections: connectionsEach },
               shape: { path: '/catalogue.bin', hostname: service, uploadBytes: 0 },
             }),

@@ -1,12 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import type { Flood } from '../contract/domain.ts';
 import { drillDefaults } from '../drills/drill-plan.ts';
-import type { RunningLoad } from '../drills/drill-ports.ts';
+import type { Load } from '../drills/drill-ports.ts';
 import { refuseEarly } from '../drills/target-guard.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { type ControlContext, requireNotHalted, serviceOf } from './control-context.ts';
 import { publicAddress } from './host-plan.ts';
-import { startRemoteLoad } from './remote-load.ts';
+import { armRemoteLoad } from './remote-load.ts';
 
 const { mbitEach } = drillDefaults['udp-flood'];
 const floodPort = 80;
@@ -14,7 +14,7 @@ const floodPort = 80;
 /** The bounded demo flood: bots against the primary link of the site where a service lives. */
 export class Floods {
   readonly #context: ControlContext;
-  readonly #running = new Map<string, RunningLoad[]>();
+  readonly #running = new Map<string, Load[]>();
 
   constructor(context: ControlContext) {
     this.#context = context;
@@ -59,10 +59,11 @@ export class Floods {
     );
     const bots = Object.values(manifest.hosts).filter((host) => host.role === 'bot');
     const id = randomUUID();
-    const loads: RunningLoad[] = [];
+    const loads: Load[] = [];
     this.#running.set(id, loads);
     try {
-      for (const bot of bots) loads.push(await startRemoteLoad(fleet, bot.name, 'flood', request));
+      for (const bot of bots) loads.push(await armRemoteLoad(fleet, bot.name, 'flood', request));
+      for (const load of loads) load.begin();
       const startedAt = Math.min(...(await Promise.all(loads.map((load) => load.firstPacketAt))));
       const flood: Flood = {
         id,

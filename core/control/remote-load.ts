@@ -1,10 +1,11 @@
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
-import type { LoadResult, RunningLoad } from '../drills/drill-ports.ts';
+import type { Load, LoadResult } from '../drills/drill-ports.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { MoveError } from '../runtime/errors.ts';
 
 const lineSchema = z.union([
+  z.object({ ready: z.literal(true) }),
   z.object({ firstPacketAt: z.number() }),
   z.object({
     summary: z.looseObject({ firstPacketAt: z.number(), lastPacketAt: z.number(), offeredMbit: z.number() }),
@@ -18,18 +19,23 @@ const lineSchema = z.union([
   }),
 ]);
 
+const armLimitMs = 10_000;
+
 /**
- * Starts a bounded load (flood or surge) on a lab host over SSH. The guard on that host has the last word
- * about its target; the program there ends by itself when this connection does.
+ * Starts the program of a bounded load (flood or surge) on a lab host over SSH, and has it wait for its beginning:
+ * to start a program costs the processor much, and an attack begins all at once. The guard on that host has the
+ * last word about its target; the program there ends by itself when this connection does.
+ * @throws MoveError `LOAD_FAILED` when the program does not start within 10 s.
  */
-export async function startRemoteLoad(
+export async function armRemoteLoad(
   fleet: Fleet,
   host: string,
   program: 'flood' | 'surge',
   options: Record<string, unknown>,
-): Promise<RunningLoad> {
+): Promise<Load> {
   const connection = await fleet.connection(host);
   const running = await connection.start(`/opt/move/bin/node /opt/move/dist/agent.mjs ${program}`);
+  const ready = Promise.withResolvers<void>();
   const first = Promise.withResolvers<number>();
   const finished = Promise.withResolvers<LoadResult>();
   // Whoever waits for either is told; nobody has to wait for both.
@@ -37,13 +43,15 @@ export async function startRemoteLoad(
   finished.promise.catch(() => undefined);
   let stopped = false;
   const fail = (error: MoveError) => {
+    ready.reject(error);
     first.reject(error);
     finished.reject(error);
   };
   createInterface({ input: running.stdout }).on('line', (line) => {
     const parsed = lineSchema.safeParse(parseLine(line));
     if (!parsed.success) return;
-    if ('firstPacketAt' in parsed.data) first.resolve(parsed.data.firstPacketAt);
+    if ('ready' in parsed.data) ready.resolve();
+    else if ('firstPacketAt' in parsed.data) first.resolve(parsed.data.firstPacketAt);
     else if ('summary' in parsed.data) finished.resolve(parsed.data.summary);
     else fail(MoveError.fromBody(parsed.data.error as { code: string; message: string }));
   });
@@ -57,16 +65,29 @@ export async function startRemoteLoad(
           }),
     ),
   );
-  running.stdin.write(`${JSON.stringify(options)}\n`);
+  const stop = async () => {
+    stopped = true;
+    running.stdin.end();
+    running.kill();
+    await running.exited;
+  };
+  const timer = setTimeout(
+    () => ready.reject(new MoveError('LOAD_FAILED', `The load on ${host} did not start in time.`, { host })),
+    armLimitMs,
+  );
+  try {
+    await ready.promise;
+  } catch (thrown) {
+    await stop();
+    throw thrown;
+  } finally {
+    clearTimeout(timer);
+  }
   return {
+    begin: () => running.stdin.write(`${JSON.stringify(options)}\n`),
     firstPacketAt: first.promise,
     finished: finished.promise,
-    async stop() {
-      stopped = true;
-      running.stdin.end();
-      running.kill();
-      await running.exited;
-    },
+    stop,
   };
 }
 

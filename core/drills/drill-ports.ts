@@ -17,8 +17,9 @@ export interface LoadResult {
   offeredMbit: number;
 }
 
-/** A host that sends. */
-export interface RunningLoad {
+/** A host that stands ready to send, and then does. */
+export interface Load {
+  begin(): void;
   /** Resolves when the first packet (or request) leaves. */
   firstPacketAt: Promise<number>;
   /** Resolves when everything has been sent, rejects when the sender failed. */
@@ -56,8 +57,8 @@ export interface DrillPorts {
     onSample: (sample: ProbeSample) => void,
     failed: (error: unknown) => void,
   ): Promise<RunningProbe>;
-  /** Starts what one host sends. Nothing of it may reach a detector by any way but the wire. */
-  startLoad(sender: string): Promise<RunningLoad>;
+  /** Makes one host ready to send. Nothing of it may reach a detector by any way but the wire. */
+  armLoad(sender: string): Promise<Load>;
   /** Calls back with the moment of each alarm at the site; returns how to end it. */
   watchAlarms(onAlarm: (detectedAt: number) => void): () => void;
   /** Resolves when a move of the service that was decided after `since` has ended, whichever way. */

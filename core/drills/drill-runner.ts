@@ -6,8 +6,8 @@ import type {
   DrillMoveOutcome,
   DrillPorts,
   DrillState,
+  Load,
   LoadResult,
-  RunningLoad,
   RunningProbe,
 } from './drill-ports.ts';
 import type { DrillReport } from './drill-report.ts';
@@ -52,7 +52,7 @@ class DrillRun {
   readonly #stop = new AbortController();
   readonly #outside: AbortSignal;
   readonly #probes: RunningProbe[] = [];
-  readonly #loads: RunningLoad[] = [];
+  readonly #loads: Load[] = [];
   readonly #samples: Record<'overlay' | 'direct', ProbeSample[]> = { overlay: [], direct: [] };
   readonly #alarmsAt: number[] = [];
   #overlayFailures = 0;
@@ -98,13 +98,14 @@ class DrillRun {
     this.enter('preparing');
     const preparation = await this.#within(this.#ports.prepare(this.#stop.signal), undefined, '');
     for (const way of ['overlay', 'direct'] as const) await this.#startProbe(way);
+    if (kind !== 'quiet-minute') await this.#armLoads();
     await this.#steadyAnswers();
     this.enter('quiet');
     const startedAt = this.#clock.now();
     await this.#sleep(quietMs);
     const quietEndedAt = this.#clock.now();
     this.enter('attack');
-    const sent = kind === 'quiet-minute' ? undefined : await this.#startLoads();
+    const sent = kind === 'quiet-minute' ? undefined : await this.#beginLoads();
     const since = sent?.firstPacketAt ?? quietEndedAt;
     const moved = this.#ports.awaitMove(quietEndedAt, this.#stop.signal);
     const watched = kind === 'udp-flood' ? this.#settledMove(moved, since) : this.#unexpectedMove(moved);
@@ -196,9 +197,9 @@ class DrillRun {
     this.#overlayFailures = 0;
   }
 
-  async #startLoads(): Promise<{ firstPacketAt: number }> {
-    const starting = this.#plan.senders.map(async (sender) => {
-      const load = await this.#ports.startLoad(sender);
+  async #armLoads(): Promise<void> {
+    const arming = this.#plan.senders.map(async (sender) => {
+      const load = await this.#ports.armLoad(sender);
       this.#loads.push(load);
       load.finished.catch((cause: unknown) =>
         this.#halt(
@@ -210,9 +211,15 @@ class DrillRun {
           ),
         ),
       );
+      // One that is ready after the drill was given up is stopped as soon as it is there.
       if (this.#stop.signal.aborted) await load.stop();
-      return await load.firstPacketAt;
     });
+    await this.#within(Promise.all(arming), PREPARE_LIMIT_MS, 'the senders to be ready');
+  }
+
+  async #beginLoads(): Promise<{ firstPacketAt: number }> {
+    for (const load of this.#loads) load.begin();
+    const starting = this.#loads.map((load) => load.firstPacketAt);
     const begun = await this.#within(Promise.all(starting), FIRST_PACKET_LIMIT_MS, 'the first packet');
     const firstPacketAt = Math.min(...begun);
     this.#ports.tell({

@@ -24,8 +24,9 @@ const surgeOptionsSchema = z.object({
 });
 
 /**
- * The flood as a program on a bot: options ({address, port, seconds, mbit}) as one line of JSON on standard
- * input, which has to stay open; prints `{"firstPacketAt":…}`, then `{"summary":…}`, or `{"error":…}`. It stops
+ * The flood as a program on a bot: prints `{"ready":true}` and waits up to two minutes for its options
+ * ({address, port, seconds, mbit}) as one line of JSON on standard input, which has to stay open; prints
+ * `{"firstPacketAt":…}`, then `{"summary":…}`, or `{"error":…}`. It stops
  * at once on SIGTERM, when standard input closes, or when its parent is gone. Exit code 0 when it ran or was
  * stopped, 2 for options that make no sense, 3 when the guard refused, 1 for anything else. A refusal on a host of
  * a lab is noted there, for the journal.
@@ -48,6 +49,9 @@ export function surgeMain(_argv: readonly string[] = []): Promise<number> {
   );
 }
 
+/** A drill arms its senders before the quiet phase, which may last a minute. */
+const armedLimitMs = 120_000;
+
 async function runProgramOf<Schema extends z.ZodType>(
   schema: Schema,
   run: (options: z.infer<Schema>, signal: AbortSignal, lines: JsonLines) => Promise<object>,
@@ -57,7 +61,8 @@ async function runProgramOf<Schema extends z.ZodType>(
   let stop: ReturnType<typeof stopSignal> | undefined;
   let request: { purpose: string; address?: unknown } | undefined;
   try {
-    const { options, released } = await readOptionsLine(process.stdin, schema);
+    lines.write({ ready: true });
+    const { options, released } = await readOptionsLine(process.stdin, schema, armedLimitMs);
     request = requestOf(options);
     stop = stopSignal(released);
     const before = process.cpuUsage();

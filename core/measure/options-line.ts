@@ -3,7 +3,7 @@ import type { z } from 'zod';
 import { MoveError } from '../runtime/errors.ts';
 
 const MAXIMUM_LINE = 65_536;
-const LINE_TIMEOUT_MS = 10_000;
+const LINE_LIMIT_MS = 10_000;
 
 /** The options of a program on a host, and the moment when whoever started it lets go. */
 export interface OptionsLine<Options> {
@@ -15,11 +15,12 @@ export interface OptionsLine<Options> {
 /**
  * Reads one line of JSON from standard input (so that nothing secret stands in the argument list) and
  * then watches it: it has to stay open for as long as the program shall run.
- * @throws MoveError `OPTIONS_INVALID` when no valid line of at most 64 KiB comes within 10 s.
+ * @throws MoveError `OPTIONS_INVALID` when no valid line of at most 64 KiB comes within `limitMs`.
  */
 export function readOptionsLine<Schema extends z.ZodType>(
   input: Readable,
   schema: Schema,
+  limitMs = LINE_LIMIT_MS,
 ): Promise<OptionsLine<z.infer<Schema>>> {
   const released = new AbortController();
   return new Promise((resolve, reject) => {
@@ -33,8 +34,8 @@ export function readOptionsLine<Schema extends z.ZodType>(
       reject(new MoveError('OPTIONS_INVALID', message, details));
     };
     const timer = setTimeout(
-      () => fail('No options came on standard input within 10 s. Send one line of JSON.'),
-      LINE_TIMEOUT_MS,
+      () => fail(`No options came on standard input within ${limitMs / 1000} s. Send one line of JSON.`),
+      limitMs,
     );
     const closed = () => {
       fail('Standard input was closed before a line of JSON came. Send one, and keep it open.');

@@ -51,7 +51,7 @@ class World {
         },
       };
     },
-    startLoad: async (sender) => this.load(sender),
+    armLoad: async (sender) => this.load(sender),
     watchAlarms: (onAlarm) => {
       this.#alarm = onAlarm;
       this.running.add('alarms');
@@ -78,21 +78,26 @@ class World {
 
   load(sender: string) {
     this.running.add(sender);
-    const firstPacketAt = this.clock.now();
-    this.floodStartedAt = Math.min(this.floodStartedAt, firstPacketAt);
-    this.clock.after(110, () => this.#alarm?.(this.clock.now()));
-    const finished = new Promise<{ firstPacketAt: number; lastPacketAt: number; offeredMbit: number }>(
-      (resolve) => {
-        this.clock.after(8000, () => {
-          this.running.delete(sender);
-          resolve({ firstPacketAt, lastPacketAt: firstPacketAt + 8000, offeredMbit: 20 });
-        });
-      },
-    );
+    const first = Promise.withResolvers<number>();
+    const finished = Promise.withResolvers<{
+      firstPacketAt: number;
+      lastPacketAt: number;
+      offeredMbit: number;
+    }>();
+    const begin = () => {
+      const firstPacketAt = this.clock.now();
+      this.floodStartedAt = Math.min(this.floodStartedAt, firstPacketAt);
+      first.resolve(firstPacketAt);
+      this.clock.after(110, () => this.#alarm?.(this.clock.now()));
+      this.clock.after(8000, () => {
+        this.running.delete(sender);
+        finished.resolve({ firstPacketAt, lastPacketAt: firstPacketAt + 8000, offeredMbit: 20 });
+      });
+    };
     const stop = async () => {
       this.running.delete(sender);
     };
-    return { firstPacketAt: Promise.resolve(firstPacketAt), finished, stop };
+    return { begin, firstPacketAt: first.promise, finished: finished.promise, stop };
   }
 
   states(): string[] {
@@ -237,7 +242,7 @@ test('a service that does not answer even in quiet is no service to flood', asyn
 
 test('a sender that the guard refused fails the drill with its own words, and stops the others', async () => {
   const world = new World();
-  world.ports.startLoad = async (sender) => {
+  world.ports.armLoad = async (sender) => {
     if (sender === 'bot-2') throw new MoveError('FLOOD_REFUSED', 'This load is refused.');
     return world.load(sender);
   };
@@ -247,7 +252,7 @@ test('a sender that the guard refused fails the drill with its own words, and st
 
 test('a sender that never sends its first packet is not waited for without end', async () => {
   const world = new World();
-  world.ports.startLoad = async (sender) => {
+  world.ports.armLoad = async (sender) => {
     const load = world.load(sender);
     return sender === 'bot-2' ? { ...load, firstPacketAt: new Promise<number>(() => undefined) } : load;
   };
