@@ -3,7 +3,8 @@
  *
  *   delayd ifA:ifB:DELAY_US ...
  *
- * Joins each pair of interfaces at layer 2 and holds every frame for DELAY_US microseconds, each way.
+ * Joins each pair of interfaces at layer 2 and holds every frame for DELAY_US microseconds, each way, give or
+ * take an eighth of a millisecond.
  * One process serves all pairs. Frames wait in a ring of bytes per direction, received straight into it
  * and sent straight out of it, in order. A full ring drops the newest frame, as a full buffer does.
  * Writes "ready\n" to stdout when every interface is open; ends when its stdin ends.
@@ -28,6 +29,7 @@
 
 #define RING_BYTES (8u << 20)   /* per direction; untouched pages cost nothing */
 #define LARGEST_FRAME 66000u    /* a 64 KiB segment with headers, in case an offload is on */
+#define GRID 250000u            /* frames leave at whole steps of these nanoseconds, so that several share one wake-up */
 #define BATCH 64                /* frames read from one interface before the others get a turn */
 #define ID_TIMER UINT32_MAX
 #define ID_STDIN (UINT32_MAX - 1)
@@ -101,7 +103,7 @@ static void receive(struct direction *d, uint32_t *last) {
     if (length <= 0) return; /* nothing there, or the link is down */
     uint32_t offset = (uint32_t)((unsigned char *)slot - d->ring);
     uint32_t end = offset + (uint32_t)sizeof(struct frame) + (uint32_t)length;
-    slot->due = now() + d->delay;
+    slot->due = (now() + d->delay + GRID / 2) / GRID * GRID; /* on average as late as asked for */
     slot->length = (uint32_t)length;
     slot->next = (end + 7u) & ~7u;
     if (d->waiting) ((struct frame *)(d->ring + *last))->next = offset;
@@ -155,6 +157,7 @@ int main(int count, char **argument) {
   wanted.data.u32 = ID_STDIN;
   epoll_ctl(poll, EPOLL_CTL_ADD, 0, &wanted);
   if (write(1, "ready\n", 6) != 6) return 1;
+  uint64_t armed = 0;
   for (;;) {
     uint64_t time = now(), next = 0;
     for (uint32_t i = 0; i < directions; i++) {
@@ -162,7 +165,8 @@ int main(int count, char **argument) {
       if (due && (next == 0 || due < next)) next = due;
     }
     struct itimerspec alarm = {.it_value = {(time_t)(next / 1000000000u), (long)(next % 1000000000u)}};
-    timerfd_settime(timer, TFD_TIMER_ABSTIME, &alarm, NULL);
+    if (next != armed) timerfd_settime(timer, TFD_TIMER_ABSTIME, &alarm, NULL);
+    armed = next;
     struct epoll_event events[64];
     int ready = epoll_wait(poll, events, 64, -1);
     if (ready < 0 && errno != EINTR) fail("epoll_wait", "");
