@@ -12,13 +12,19 @@ const maxWatched = 1024;
 /** While a service is on its way one session at a time asks whether it is back, this often. */
 const askBackMs = 500;
 
+/** Who wants to hear of a move, and whether somebody waits for him. */
+interface Follower {
+  moved: (record: LocationRecord) => void;
+  urgent: () => boolean;
+}
+
 interface Watched {
   /** The epoch at which the service was last found to be leaving, and when somebody may ask again. */
   away: { epoch: number; askAt: number } | undefined;
   back: Set<() => void>;
   newest: LocationRecord | undefined;
   locating: Promise<LocationRecord> | undefined;
-  listeners: Set<(record: LocationRecord) => void>;
+  followers: Set<Follower>;
   stop: () => void;
   cancelLinger: (() => void) | undefined;
 }
@@ -37,15 +43,23 @@ export class ServiceWatch {
     this.#clock = clock;
   }
 
-  /** Calls `moved` for each record of a higher epoch until the returned function is called. */
-  follow(service: string, moved: (record: LocationRecord) => void): () => void {
+  /**
+   * Calls `moved` for each record of a higher epoch until the returned function is called; those that are urgent
+   * at that moment come first.
+   */
+  follow(
+    service: string,
+    moved: (record: LocationRecord) => void,
+    urgent: () => boolean = () => false,
+  ): () => void {
     const watched = this.#watch(service);
     watched.cancelLinger?.();
     watched.cancelLinger = undefined;
-    watched.listeners.add(moved);
+    const follower: Follower = { moved, urgent };
+    watched.followers.add(follower);
     return () => {
-      watched.listeners.delete(moved);
-      if (watched.listeners.size > 0 || watched.cancelLinger) return;
+      watched.followers.delete(follower);
+      if (watched.followers.size > 0 || watched.cancelLinger) return;
       watched.cancelLinger = this.#clock.after(lingerMs, () => this.#drop(service, watched));
     };
   }
@@ -107,7 +121,7 @@ export class ServiceWatch {
     const existing = this.#watched.get(service);
     if (existing) return existing;
     if (this.#watched.size >= maxWatched) {
-      const idle = [...this.#watched].find(([, candidate]) => candidate.listeners.size === 0);
+      const idle = [...this.#watched].find(([, candidate]) => candidate.followers.size === 0);
       if (!idle)
         throw new MoveError('TOO_MANY_SERVICES', 'This access point carries as many services as it may.');
       this.#drop(...idle);
@@ -117,7 +131,7 @@ export class ServiceWatch {
       back: new Set(),
       newest: undefined,
       locating: undefined,
-      listeners: new Set(),
+      followers: new Set(),
       stop: () => undefined,
       cancelLinger: undefined,
     };
@@ -136,19 +150,21 @@ export class ServiceWatch {
     }
     watched.newest = record;
     if (before && record.epoch === before.epoch) return;
-    this.#tell(watched, record, [...watched.listeners]);
+    const followers = [...watched.followers].map((follower) => ({ follower, urgent: follower.urgent() }));
+    followers.sort((left, right) => Number(right.urgent) - Number(left.urgent));
+    this.#tell(
+      watched,
+      record,
+      followers.map(({ follower }) => follower),
+    );
   }
 
   /** Some at a time: when hundreds of sessions resume at once, the first answer waits for the last of them. */
-  #tell(
-    watched: Watched,
-    record: LocationRecord,
-    listeners: readonly ((record: LocationRecord) => void)[],
-  ): void {
-    for (const listener of listeners.slice(0, toldAtOnce))
-      if (watched.listeners.has(listener)) listener(record);
-    if (listeners.length > toldAtOnce)
-      this.#clock.after(toldEveryMs, () => this.#tell(watched, record, listeners.slice(toldAtOnce)));
+  #tell(watched: Watched, record: LocationRecord, followers: readonly Follower[]): void {
+    for (const follower of followers.slice(0, toldAtOnce))
+      if (watched.followers.has(follower)) follower.moved(record);
+    if (followers.length > toldAtOnce)
+      this.#clock.after(toldEveryMs, () => this.#tell(watched, record, followers.slice(toldAtOnce)));
   }
 
   #drop(service: string, watched: Watched): void {

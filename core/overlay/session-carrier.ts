@@ -53,7 +53,11 @@ export class SessionCarrier {
 
   constructor(parts: CarrierParts) {
     this.#parts = parts;
-    const unfollow = parts.watch.follow(parts.service, (record) => this.#onRecord(record));
+    const unfollow = parts.watch.follow(
+      parts.service,
+      (record) => this.#onRecord(record),
+      () => parts.session.owesAnswer,
+    );
     const unback = parts.watch.onBack(parts.service, () => this.#wake?.());
     this.#unfollow = () => {
       unback();

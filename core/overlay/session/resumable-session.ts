@@ -75,6 +75,7 @@ export class ResumableSession extends Duplex {
   #attaching: { resolve: () => void; reject: (error: MoveError) => void } | undefined;
   #everAttached = false;
   #everSent = false;
+  #owesAnswer = false;
   #pathGeneration = 0;
   #cancelParkTimer: (() => void) | undefined;
   #parkedAt: number;
@@ -130,6 +131,11 @@ export class ResumableSession extends Duplex {
   /** Milliseconds that sent bytes have been waiting for any sign of progress; 0 when none are waiting. */
   get stalledMs(): number {
     return this.#upSent > this.#upAcked ? this.#clock.monotonic() - this.#lastProgress : 0;
+  }
+
+  /** Whether the client said something since the service last did: somebody waits for this session. */
+  get owesAnswer(): boolean {
+    return this.#owesAnswer;
   }
 
   /** Bytes held in memory now, both ways. */
@@ -216,6 +222,7 @@ export class ResumableSession extends Duplex {
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
     this.#retained.push(chunk);
+    this.#owesAnswer = true;
     this.counters.upBytes += chunk.length;
     this.#pumpUp();
     if (this.#retained.length < sessionWindowBytes) done();
@@ -324,6 +331,7 @@ export class ResumableSession extends Duplex {
     this.counters.downBytes += part.length;
     this.#progress();
     this.#incoming.push(part);
+    this.#owesAnswer = false;
     this.#drainIncoming();
     // After resumes a client that does not read could gather a window each time; then the path waits.
     if (this.#incoming.length > 2 * sessionWindowBytes) this.#path?.pause();
