@@ -42,7 +42,7 @@ import type {
   StateFile,
   StoragePaths,
 } from './port.ts';
-import { findPodInit, isAlive } from './processes.ts';
+import { findPodInit, isAlive, startTime } from './processes.ts';
 import { quiesceAndFreeze } from './quiesce.ts';
 
 const startLimitMs = 20_000;
@@ -67,6 +67,8 @@ export class CriuPodRuntime implements PodRuntime {
   readonly #filters = new Map<string, PacketFilter>();
   /** Pods that are about to be frozen: nobody may open a connection to their gateway any more. */
   readonly #parked = new Set<string>();
+  /** The first process of pods that sessions were attached to, so that hundreds at once need not look for it. */
+  readonly #inits = new Map<string, { pid: number; startTime: string | undefined; freezer: Freezer }>();
   #warmedAt = Number.NEGATIVE_INFINITY;
 
   constructor(config: PodRuntimeConfig) {
@@ -196,11 +198,21 @@ export class CriuPodRuntime implements PodRuntime {
   }
 
   attach(id: string): Promise<Socket> {
-    const pod = this.#pod(id);
-    if (this.#parked.has(id) || pod.freezer.isFrozen()) {
+    let init = this.#inits.get(id);
+    if (init?.startTime === undefined || startTime(init.pid) !== init.startTime) {
+      this.#inits.delete(id);
+      const pod = this.#pod(id);
+      this.#refuseFrozen(id, pod.freezer);
+      const pid = this.#init(pod);
+      init = { pid, startTime: startTime(pid), freezer: pod.freezer };
+      this.#inits.set(id, init);
+    } else this.#refuseFrozen(id, init.freezer);
+    return connectGateway(init.pid, gatewayLimitMs);
+  }
+
+  #refuseFrozen(id: string, freezer: Freezer): void {
+    if (this.#parked.has(id) || freezer.isFrozen())
       throw new MoveError('POD_FROZEN', `The pod "${id}" is frozen; its sessions are parked.`, { pod: id });
-    }
-    return connectGateway(this.#init(pod), gatewayLimitMs);
   }
 
   async control(id: string, command: 'pause' | 'resume' | 'stats'): Promise<GatewayStats> {
@@ -430,6 +442,7 @@ export class CriuPodRuntime implements PodRuntime {
     await unpublishPod(pod.spec, pod.paths, this.#config.hostNetworkNamespace);
     pod.filter.close();
     this.#parked.delete(pod.spec.id);
+    this.#inits.delete(pod.spec.id);
     await unmountRoot(pod.paths);
     await removePodNetwork(pod.paths, this.#config.hostNetworkNamespace);
     for (let tries = 0; pod.freezer.exists(); tries++) {

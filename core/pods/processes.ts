@@ -26,3 +26,16 @@ export function findPodInit(pids: readonly number[]): number | undefined {
     return numbers.length > 1 && numbers.at(-1) === '1' && isAlive(pid);
   });
 }
+
+/**
+ * When the process was started, in clock ticks since the kernel was (proc(5), field 22 of stat): with its number it
+ * tells a process from every other. Undefined when it is gone.
+ */
+export function startTime(pid: number): string | undefined {
+  try {
+    const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return text.slice(text.lastIndexOf(')') + 2).split(' ')[19];
+  } catch {
+    return undefined;
+  }
+}
