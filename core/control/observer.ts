@@ -11,6 +11,8 @@ import type { Seat } from './seats.ts';
 
 const lookEveryMs = 1_000;
 const telemetryEveryMs = 500;
+/** A move that takes so many looks is one that somebody wants to watch. */
+const passedOverWhileMoving = 5;
 const callDeadlineMs = 2_000;
 const ringOptions = { successorListLength: 4 };
 /** How long after its end a move is held to account for sessions that end. */
@@ -34,6 +36,7 @@ export class Observer {
   readonly #lifelineBytes = new Map<string, { bytes: number; at: number }>();
   #timers: NodeJS.Timeout[] = [];
   #looking = false;
+  #looksPassedOver = 0;
   #ringFailures = 0;
 
   constructor(context: ControlContext, enrolment: Enrolment, seats: () => readonly Seat[]) {
@@ -101,9 +104,11 @@ export class Observer {
     if (this.#looking) return;
     this.#looking = true;
     try {
-      // While a service is frozen its people wait for its sites: nobody else asks them anything.
+      // While a service is frozen its people wait for its sites and its overlay: others ask them less often, then.
       const moving = Object.values(this.#context.store.state.moves).some(({ state }) => state === 'running');
-      await Promise.all([this.#lookAtOverlay(), moving ? undefined : this.#lookAtSites()]);
+      this.#looksPassedOver = moving ? this.#looksPassedOver + 1 : 0;
+      if (moving && this.#looksPassedOver % passedOverWhileMoving !== 0) return;
+      await Promise.all([this.#lookAtOverlay(), this.#lookAtSites()]);
     } finally {
       this.#looking = false;
     }

@@ -10,8 +10,12 @@ interface PulseParts {
   beat(): void;
 }
 
+/** A peer that is heard anyhow is pinged every so many intervals, for the round trip alone. */
+const measuredEvery = 5;
+
 /**
- * Keep-alive of a link. Silence is counted in intervals that passed without a byte from the peer, not in
+ * Keep-alive of a link: a peer that was heard since the last beat needs no ping, and one that pings is heard, so
+ * one end's pings mostly do for both. Silence is counted in intervals that passed without a byte from the peer, not in
  * elapsed time: an end whose own process stood still must not blame the other.
  */
 export class LinkPulse {
@@ -20,6 +24,7 @@ export class LinkPulse {
   #token = 0;
   #sentAt = 0;
   #missed = 0;
+  #beatsSincePing = 0;
   #rttMs: number | undefined;
 
   constructor(parts: PulseParts) {
@@ -55,7 +60,8 @@ export class LinkPulse {
         return;
       }
       this.#beat();
-      this.#sendPing();
+      this.#beatsSincePing += 1;
+      if (this.#missed > 1 || this.#beatsSincePing >= measuredEvery) this.#sendPing();
       this.#parts.beat();
     });
     if (this.#token === 0) this.#sendPing();
@@ -64,6 +70,7 @@ export class LinkPulse {
   #sendPing(): void {
     this.#token = (this.#token % 0xffffffff) + 1;
     this.#sentAt = this.#parts.clock.monotonic();
+    this.#beatsSincePing = 0;
     this.#parts.ping(this.#token);
   }
 }
