@@ -182,6 +182,8 @@ export class AttachedFleet {
         store.change([
           { op: 'patch', collection: 'services', id: description.hostname, value: { state: 'running' } },
         ]);
+      // Where a move that an earlier control plane began leaves the service, only its end tells.
+      if (!found) this.#lookAgain(description);
       return;
     }
     if (known && !found && silent.includes(known.site)) {
@@ -240,8 +242,7 @@ export class AttachedFleet {
 
   /** A site that does not answer may still run its pod: nothing is started elsewhere until it has been asked. */
   #waitForSite(description: ServiceDescription, known: Service): void {
-    if (this.#stopped) return;
-    if (known.state !== 'down')
+    if (known.state !== 'down' && !this.#stopped)
       this.context.recorder.record({
         kind: 'observation',
         type: 'service.unseen',
@@ -250,10 +251,15 @@ export class AttachedFleet {
         subject: known.id,
         changes: [{ op: 'patch', collection: 'services', id: known.id, value: { state: 'down' } }],
       });
+    this.#lookAgain(description);
+  }
+
+  #lookAgain(description: ServiceDescription): void {
+    if (this.#stopped) return;
     const cancel = this.context.clock.after(findAgainMs, () => {
       this.#waits.delete(cancel);
       void this.#ensureService(description).catch((thrown) =>
-        this.context.log(`looking for ${known.id}: ${toMoveError(thrown).message}`),
+        this.context.log(`looking for ${description.hostname}: ${toMoveError(thrown).message}`),
       );
     });
     this.#waits.add(cancel);

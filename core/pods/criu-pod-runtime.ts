@@ -181,14 +181,23 @@ export class CriuPodRuntime implements PodRuntime {
         : pod.freezer.isFrozen()
           ? 'frozen'
           : 'running';
-    const fenced = existsSync(pod.paths.networkNamespace) ? await pod.filter.isFenced() : true;
     return {
       spec: record.spec,
       phase,
       processes: pids.length,
-      fenced,
+      fenced: pid === undefined ? true : await this.#isFenced(pod),
       ...(pid === undefined ? {} : { pid }),
     };
+  }
+
+  /** A pod without processes sends nothing, and its network may be about to come or to go. */
+  async #isFenced(pod: Pod): Promise<boolean> {
+    try {
+      return await pod.filter.isFenced();
+    } catch (error) {
+      if (pod.freezer.processes().some(isAlive)) throw error;
+      return true;
+    }
   }
 
   async list(): Promise<PodStatus[]> {

@@ -127,7 +127,10 @@ describe.skipIf(process.getuid?.() !== 0)('a real flood on a real congested link
     ] as const) {
       const sender = lab.start(host, 'host-program.ts', ['flood'], flood(change));
       expect(await sender.ended).toBe(3);
-      expect(sender.lines).toEqual([{ error: expect.objectContaining({ code: 'FLOOD_REFUSED' }) }]);
+      expect(sender.lines).toEqual([
+        { ready: true },
+        { error: expect.objectContaining({ code: 'FLOOD_REFUSED' }) },
+      ]);
     }
   });
 });

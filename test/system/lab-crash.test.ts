@@ -31,8 +31,15 @@ describe.skipIf(why !== null)(`a lab that is killed leaves nothing behind${why ?
   });
 
   const named = (manifest: LabManifest) => processesWith(`--id ${manifest.labId}`);
-  const isFirst = (pid: number) => /^NSpid:.*\t1$/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  const keepers = (manifest: LabManifest) => named(manifest).filter(({ pid }) => !isFirst(pid));
+  /** Null for a process that has just ended. */
+  const isFirst = (pid: number): boolean | null => {
+    try {
+      return /^NSpid:.*\t1$/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+    } catch {
+      return null;
+    }
+  };
+  const keepers = (manifest: LabManifest) => named(manifest).filter(({ pid }) => isFirst(pid) === false);
   const inside = () =>
     processesWith(`inside ${labPaths(place.home).request}`).filter(
       ({ command }) => !command.includes('labkeeper'),

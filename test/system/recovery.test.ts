@@ -108,6 +108,25 @@ describe.skipIf(why !== null)(`a controller that gets kill -9 in a move${why ? `
     await until('exactly one copy, where it was', async () => (await onlyCopy()) === 'b1', 15_000);
   }, 150_000);
 
+  it('starts the service anew when its lab went away in the middle of a move', async () => {
+    const paused = await world.move({ to: away(), pauseAt: 'dump' });
+    await world.control.kill();
+    await world.replaceLab();
+    await world.respawnControl().ready();
+    const site = await until('one copy runs', onlyCopy, 60_000);
+    expect(site).toBe('a1');
+    await world.until(
+      'the move is over, and the service runs',
+      (state) =>
+        state.moves[paused.id]?.state === 'rolled-back' &&
+        state.services[service]?.state === 'running' &&
+        state.services[service]?.site === site,
+      60_000,
+    );
+    person = await world.connect('client-1');
+    await until('a right answer through the overlay', isRightAnswer, recoveryLimitMs);
+  }, 180_000);
+
   it('leaves a journal whose chain is whole', async () => {
     expect(await world.client.call('journal.verify', {})).toMatchObject({ ok: true, firstBad: null });
   });

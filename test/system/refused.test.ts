@@ -307,7 +307,9 @@ describe.skipIf(why !== null)(
         const flood = await world.hosts.run(host, '/opt/move/bin/node /opt/move/dist/agent.mjs flood', {
           input: `${JSON.stringify({ address, port: 80, seconds: 1, mbit: 20 })}\n`,
         });
-        expect([address, flood.code, JSON.parse(flood.stdout).error?.code]).toEqual([
+        const [ready, outcome] = flood.stdout.trim().split('\n');
+        expect(ready).toBe('{"ready":true}');
+        expect([address, flood.code, JSON.parse(outcome ?? '').error?.code]).toEqual([
           address,
           3,
           'FLOOD_REFUSED',

@@ -91,9 +91,14 @@ describe.skipIf(why !== null)(`what nobody outside may reach${why ? ` (${why})` 
     await world.until('the flood is over', (state) => Object.keys(state.floods).length === 0, 10_000);
     expect(await stopped()).toBeGreaterThan(before + 600);
     expect(await seen()).toBe(0);
-    // The witness does see what a neighbour inside the ISP sends; it arrives some milliseconds after it was sent.
-    await onHost('a2', sender, { address: secondary, count: 20 });
-    await expect.poll(seen, { timeout: 5_000, interval: 50 }).toBeGreaterThanOrEqual(20);
+    // The witness does see what a neighbour inside the ISP sends, some milliseconds later. Where its host objects
+    // to one datagram, the sender's kernel keeps the next one back to tell of it.
+    const { objections } = await onHost<{ objections: number }>('a2', sender, {
+      address: secondary,
+      count: 20,
+    });
+    expect(objections).toBeLessThan(10);
+    await expect.poll(seen, { timeout: 5_000, interval: 50 }).toBeGreaterThanOrEqual(20 - objections);
   }, 60_000);
 
   it('gives no answer at all to whoever dials a stepping stone, before and after its address changed', async () => {

@@ -65,8 +65,8 @@ export interface Copy {
  */
 export class World {
   readonly home: string;
-  readonly manifest: LabManifest;
-  readonly hosts: LabHosts;
+  manifest: LabManifest;
+  hosts: LabHosts;
   control: ControlProcess;
   readonly #footprint: Footprint;
 
@@ -117,6 +117,14 @@ export class World {
   respawnControl(): ControlProcess {
     this.control = ControlProcess.spawn(this.home);
     return this.control;
+  }
+
+  /** Takes the lab away and brings another one up in its place: its hosts know nothing of what was. */
+  async replaceLab(): Promise<void> {
+    await this.hosts.close();
+    await stopLab({ home: this.home });
+    this.manifest = await startLab({ home: this.home });
+    this.hosts = new LabHosts(this.manifest);
   }
 
   /** Runs `move …` as people do, against this world. */
