@@ -9,6 +9,7 @@ import {
   movePolicySchema,
   moveSchema,
   proposalSchema,
+  ringNodeSchema,
   ringSchema,
 } from './domain.ts';
 import { stateMessageSchema } from './state.ts';
@@ -190,6 +191,11 @@ export const contract = {
     }),
   ),
   'emergency.release': command('Lifts the emergency stop.', nothing, nothing),
+  'ring.show': query(
+    'What every overlay node that answers knows of the ring: its neighbours, its fingers and the location records that it holds.',
+    nothing,
+    z.object({ nodes: z.array(ringNodeSchema) }),
+  ),
   'ring.verify': query("Checks Zave's invariant on the live ring.", nothing, z.object({ ring: ringSchema })),
   'journal.read': query(
     'Reads journal events, oldest first.',

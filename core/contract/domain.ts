@@ -55,6 +55,31 @@ export const ringSchema = z.object({
 });
 export type Ring = z.infer<typeof ringSchema>;
 
+/** An overlay node's own variables (MOVE section 3.1), with names instead of identifiers where they are known. */
+export const ringNodeSchema = z.object({
+  id: z.string(),
+  ringIdentifier: z.string().describe('160 bits in hexadecimal'),
+  predecessor: z.string().nullable(),
+  successors: z.array(z.string()).describe('nearest first'),
+  fingers: z
+    .array(
+      z.object({
+        power: z.number().int().describe('the finger begins 2^power behind the node'),
+        node: z.string(),
+      }),
+    )
+    .describe('one entry for each power whose node is known'),
+  records: z.array(
+    z.object({
+      service: z.string(),
+      site: z.string(),
+      epoch: z.number().int(),
+      owner: z.boolean().describe('whether the node is the directory node of the service, not a replica'),
+    }),
+  ),
+});
+export type RingNode = z.infer<typeof ringNodeSchema>;
+
 export const siteSchema = z.object({
   id: z.string(),
   isp: z.string(),

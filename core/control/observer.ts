@@ -1,10 +1,11 @@
 import type { OverlayStatus } from '../contract/agent-contract.ts';
-import type { Lifeline, OverlayNode } from '../contract/domain.ts';
+import type { Lifeline, OverlayNode, RingNode } from '../contract/domain.ts';
 import type { Change } from '../contract/state.ts';
 import type { Telemetry } from '../contract/telemetry.ts';
 import { Histogram } from '../measure/histogram.ts';
 import { endOf, type ProbeSample } from '../measure/probe-sample.ts';
 import { checkRingInvariant, type MemberState } from '../ring/invariant.ts';
+import type { RingStatus } from '../ring/ring-node-options.ts';
 import type { ControlContext } from './control-context.ts';
 import type { Enrolment } from './enrolment.ts';
 import type { Seat } from './seats.ts';
@@ -100,6 +101,29 @@ export class Observer {
     return result;
   }
 
+  /** What every overlay node that answers knows of the ring, in the order around it. */
+  async showRing(): Promise<RingNode[]> {
+    const name = this.#namesOfNodes();
+    const nodes = [...(await this.#overlayStates())].map(([id, status]) => ({
+      id,
+      ringIdentifier: status.ringIdentifier,
+      predecessor: status.predecessor === null ? null : name(status.predecessor),
+      successors: status.successors.map(name),
+      fingers: (status.ring as RingStatus).fingers.map(({ power, peer }) => ({
+        power,
+        node: name(peer.identifier),
+      })),
+      records: status.records,
+    }));
+    return nodes.sort((left, right) => (left.ringIdentifier < right.ringIdentifier ? -1 : 1));
+  }
+
+  /** Turns ring identifiers into the names of nodes that were enrolled; others stay as they are. */
+  #namesOfNodes(): (identifier: string) => string {
+    const names = new Map([...this.#enrolment.identifiers()].map(([node, identifier]) => [identifier, node]));
+    return (identifier) => names.get(identifier) ?? identifier;
+  }
+
   async #look(): Promise<void> {
     if (this.#looking) return;
     this.#looking = true;
@@ -133,8 +157,7 @@ export class Observer {
   async #lookAtOverlay(): Promise<void> {
     const states = await this.#overlayStates();
     const changes: Change[] = [];
-    const names = new Map([...this.#enrolment.identifiers()].map(([node, identifier]) => [identifier, node]));
-    const name = (identifier: string) => names.get(identifier) ?? identifier;
+    const name = this.#namesOfNodes();
     for (const [node, status] of states) {
       const roles: OverlayNode['roles'] = [];
       if (Object.values(status.sessions).some((count) => count > 0)) roles.push('access-point');

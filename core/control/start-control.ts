@@ -207,6 +207,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
       fleet?.response.reconsider();
       return {};
     },
+    'ring.show': async () => ({ nodes: await attached().observer.showRing() }),
     'ring.verify': async () => {
       await attached().observer.verifyRing();
       const ring = store.state.ring.ring;

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { contract } from '../../core/contract/contract.ts';
 import { drillReportSchema } from '../../core/drills/drill-report.ts';
 import { catalogue } from '../../core/lab/sample-storage.ts';
 import { type Connected, homePage, service, sha256, until, World, worldImpossible } from './world.ts';
@@ -137,6 +138,28 @@ describe.skipIf(why !== null)(`the main job${why ? ` (${why})` : ''}`, () => {
     expect(report.verdict).toBe(true);
     expect(drill.code).toBe(0);
     expect(world.state.services[service]).toMatchObject({ site: 'b1', state: 'running' });
+  });
+
+  it('shows the ring as its nodes have it: every neighbour, and who holds the service’s record', async () => {
+    const shown = await world.cli(['ring', 'show', '--json']);
+    expect(shown.code).toBe(0);
+    const { nodes } = contract['ring.show'].output.parse(JSON.parse(shown.stdout));
+    expect(nodes.map(({ id }) => id).sort()).toEqual(Array.from({ length: 8 }, (_, n) => `node-${n + 1}`));
+    nodes.forEach((node, at) => {
+      const after = (steps: number) => nodes[(at + steps) % nodes.length]?.id;
+      expect(node.successors).toEqual([1, 2, 3, 4].map(after));
+      expect(node.predecessor).toBe(after(nodes.length - 1));
+      expect(node.fingers.length).toBeGreaterThan(0);
+    });
+    const holders = nodes.filter(({ records }) => records.some((record) => record.service === service));
+    expect(
+      holders.filter(({ records }) => records.some((record) => record.service === service && record.owner)),
+    ).toHaveLength(1);
+    expect(holders.length).toBeGreaterThan(1);
+    const { site, epoch } = world.state.services[service] ?? {};
+    for (const { records } of holders)
+      expect(records).toContainEqual(expect.objectContaining({ site, epoch }));
+    expect(JSON.parse((await world.cli(['ring', 'verify'])).stdout).ring.holds).toBe(true);
   });
 
   it('refuses a drill that shall move the service to the very site it attacks, before anything happens', async () => {

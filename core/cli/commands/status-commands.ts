@@ -26,6 +26,7 @@ const status: Command = {
 
 export const statusCommands: readonly Command[] = [
   status,
+  contractCommand({ path: ['ring', 'show'], method: 'ring.show' }),
   contractCommand({
     path: ['ring', 'verify'],
     method: 'ring.verify',
