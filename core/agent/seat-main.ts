@@ -49,7 +49,7 @@ export async function seatMain(): Promise<number> {
         authorise: (certificate) => authorise(certificate, { trust, revoked: new Set(), clock: systemClock }),
         accessPoints: accessPoints.map(({ address, port }) => `${address}:${port}`),
         services: [new URL(configuration.url).hostname],
-        httpProxyPort: 0,
+        httpProxy: { host: '127.0.0.1', port: 0 },
         events: (event) => {
           if (event.type === 'connected') output.write({ accessPoint: event.accessPoint });
           else if (event.type === 'refused' || event.type === 'lost')

@@ -52,9 +52,8 @@ export const loadedRooms: CliRooms = {
       accessPoints: settings.accessPoints.map(({ host, port }) =>
         host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`,
       ),
-      ...(settings.httpProxy
-        ? { httpProxyPort: settings.httpProxy.port, listenHost: settings.httpProxy.host }
-        : {}),
+      ...(settings.httpProxy ? { httpProxy: settings.httpProxy } : {}),
+      ...(settings.socksProxy ? { socksProxy: settings.socksProxy } : {}),
       forwards: settings.forwards,
       events: (event) => settings.log(sentenceOf(event)),
     });

@@ -34,6 +34,7 @@ export interface ForwarderSettings {
   trustPem: string;
   accessPoints: { host: string; port: number }[];
   httpProxy?: { host: string; port: number };
+  socksProxy?: { host: string; port: number };
   forwards: { localPort: number; service: string; port: number }[];
   log: (line: string) => void;
 }

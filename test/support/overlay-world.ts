@@ -221,7 +221,8 @@ export async function createOverlayWorld(
         authorise,
         services: issue.services ?? [serviceName],
         accessPoints: accessPoints.map((index) => `127.0.0.1:${nodes[index]!.port}`),
-        httpProxyPort: 0,
+        httpProxy: { host: '127.0.0.1', port: 0 },
+        socksProxy: { host: '127.0.0.1', port: 0 },
         forwards: forwards.map(parsePortForward),
         events: (event) => forwarderEvents.push(event),
       });

@@ -61,6 +61,23 @@ describe.skipIf(why !== null)(`the main job${why ? ` (${why})` : ''}`, () => {
     }
   });
 
+  it('lets programs in by SOCKS as well, and tells browsers which names go through the overlay', async () => {
+    expect(await person.fetch(homePage.path, { proxy: 'socksProxy' })).toMatchObject({
+      code: 0,
+      status: 200,
+      sha256: homePage.sha256,
+    });
+    const file = await world.hosts.run('client-1', `curl -sf -m 5 ${person.ready.proxyAutoConfig}`);
+    expect(file.code).toBe(0);
+    expect(file.stdout).toContain(`["${service}"]`);
+    const elsewhere = await world.hosts.run(
+      'client-1',
+      `curl -s -m 5 -x ${person.ready.socksProxy} -o /dev/null -w '%{exitcode}' http://elsewhere.example/`,
+    );
+    // CURLE_PROXY: the proxy itself refuses.
+    expect(elsewhere.stdout).toBe('97');
+  });
+
   it('lets a download that was begun before the move end after it with every byte right', {
     timeout: 90_000,
   }, async () => {

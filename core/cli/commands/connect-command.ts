@@ -30,7 +30,12 @@ export const connectCommand: Command = {
     http: {
       type: 'text',
       value: '127.0.0.1:PORT',
-      docs: 'Serve an HTTP proxy here; port 0 takes a free one.',
+      docs: 'Serve an HTTP proxy here, and its auto-config file at /proxy.pac; port 0 takes a free one.',
+    },
+    socks: {
+      type: 'text',
+      value: '127.0.0.1:PORT',
+      docs: 'Serve a SOCKS 5 proxy here, for names only (socks5h).',
     },
     forward: {
       type: 'text',
@@ -58,15 +63,19 @@ export const connectCommand: Command = {
 
 async function readSettings(context: CommandContext, parsed: ParsedArguments): Promise<ForwarderSettings> {
   const http = parsed.text('http');
+  const socks = parsed.text('socks');
   const settings: ForwarderSettings = {
     trustPem: readFile('trust', parsed.needText('trust')).toString('utf8'),
     accessPoints: parsed.list('access-point').map((text) => readAddress('access-point', text)),
     forwards: parsed.list('forward').map(readForward),
     log: context.say,
-    ...(http === undefined ? {} : { httpProxy: readLoopback(http) }),
+    ...(http === undefined ? {} : { httpProxy: readLoopback('http', http) }),
+    ...(socks === undefined ? {} : { socksProxy: readLoopback('socks', socks) }),
   };
-  if (!settings.httpProxy && settings.forwards.length === 0)
-    throw new UsageError('Say what to serve: --http 127.0.0.1:PORT, --forward PORT=SERVICE:PORT, or both.');
+  if (!settings.httpProxy && !settings.socksProxy && settings.forwards.length === 0)
+    throw new UsageError(
+      'Say what to serve: --http 127.0.0.1:PORT, --socks 127.0.0.1:PORT, --forward PORT=SERVICE:PORT, or several of them.',
+    );
   const pkcs12 = parsed.text('pkcs12');
   const certificate = parsed.text('certificate');
   const key = parsed.text('key');
@@ -99,11 +108,13 @@ export function readAddress(option: string, text: string): { host: string; port:
 }
 
 /** The local doors of a forwarder have no authentication of their own, so they open on loopback only. */
-function readLoopback(text: string): { host: string; port: number } {
-  const address = readAddress('http', text);
+function readLoopback(option: string, text: string): { host: string; port: number } {
+  const address = readAddress(option, text);
   if (address.host === 'localhost') return { ...address, host: '127.0.0.1' };
   if (!/^127\.\d+\.\d+\.\d+$/.test(address.host) && address.host !== '::1')
-    throw new UsageError(`--http must be on this machine's loopback, such as 127.0.0.1:8080, not "${text}".`);
+    throw new UsageError(
+      `--${option} must be on this machine's loopback, such as 127.0.0.1:8080, not "${text}".`,
+    );
   return address;
 }
 

@@ -10,6 +10,12 @@ import type { ForwarderEvents } from './forwarder-event.ts';
 import { createHttpProxy } from './http-proxy.ts';
 import type { PortForward } from './port-forward.ts';
 import { createPortForward } from './port-forward.ts';
+import { createSocksProxy } from './socks-proxy.ts';
+
+export interface ListenAddress {
+  host: string;
+  port: number;
+}
 
 export interface ForwarderOptions {
   /** The client's certificate, key and authority. */
@@ -20,10 +26,12 @@ export interface ForwarderOptions {
   services: readonly string[] | 'any';
   /** `host:port` of each access point, in order of preference. */
   accessPoints: readonly string[];
-  /** Where to listen. Default 127.0.0.1: nobody else on the network may use this identity. */
-  listenHost?: string;
-  /** Port of the HTTP proxy; 0 lets the system choose, undefined leaves it out. */
-  httpProxyPort?: number;
+  /**
+   * Where proxies listen, if they are wanted; port 0 lets the system choose. On loopback, as everything here:
+   * nobody else on the network may use this identity.
+   */
+  httpProxy?: ListenAddress;
+  socksProxy?: ListenAddress;
   forwards?: readonly PortForward[];
   events?: ForwarderEvents;
   clock?: Clock;
@@ -33,6 +41,10 @@ export interface ForwarderOptions {
 export interface ForwarderReady {
   /** `http://host:port` */
   httpProxy: string | null;
+  /** Where a browser finds the proxy's auto-config file: `http://host:port/proxy.pac` */
+  proxyAutoConfig: string | null;
+  /** `socks5h://host:port` */
+  socksProxy: string | null;
   forwards: { listen: string; service: string; port: number }[];
   accessPoint: { name: string; address: string };
 }
@@ -45,22 +57,22 @@ export interface Forwarder {
 }
 
 const openDeadlineMs = 10_000;
+const loopback = '127.0.0.1';
 
 /**
- * Starts the client's forwarder: a warm link to an access point, a local HTTP proxy and fixed ports.
+ * Starts the client's forwarder: a warm link to an access point, a local HTTP proxy, a SOCKS proxy and fixed ports.
  * @throws MoveError `ACCESS_POINT_MISSING`, `ADDRESS_INVALID`, `FORWARD_INVALID`, `NOT_PROTECTED`,
  * `LISTEN_FAILED`, `LINK_UNREACHABLE`, or the access point's reason for refusing the certificate.
  */
 export async function startForwarder(options: ForwarderOptions): Promise<Forwarder> {
   const { services, forwards = [] } = options;
-  const host = options.listenHost ?? '127.0.0.1';
   const events = options.events ?? (() => undefined);
   if (options.accessPoints.length === 0) {
     throw new MoveError('ACCESS_POINT_MISSING', 'Name at least one access point as host:port.');
   }
   for (const address of options.accessPoints) splitAddress(address);
-  if (options.httpProxyPort === undefined && forwards.length === 0) {
-    throw new MoveError('FORWARD_INVALID', 'Ask for an HTTP proxy or at least one port forward.');
+  if (options.httpProxy === undefined && options.socksProxy === undefined && forwards.length === 0) {
+    throw new MoveError('FORWARD_INVALID', 'Ask for an HTTP or SOCKS proxy or at least one port forward.');
   }
   for (const forward of forwards) {
     if (services === 'any' || services.includes(forward.service)) continue;
@@ -85,15 +97,21 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
   try {
     await link.start();
     let httpProxy: string | null = null;
-    if (options.httpProxyPort !== undefined) {
+    if (options.httpProxy !== undefined) {
       const proxy = createHttpProxy({ link, services, openDeadlineMs });
-      httpProxy = `http://${await listen(proxy, host, options.httpProxyPort)}`;
+      httpProxy = `http://${await listen(proxy, options.httpProxy)}`;
+      servers.push(proxy);
+    }
+    let socksProxy: string | null = null;
+    if (options.socksProxy !== undefined) {
+      const proxy = createSocksProxy({ link, services, events, openDeadlineMs });
+      socksProxy = `socks5h://${await listen(proxy, options.socksProxy)}`;
       servers.push(proxy);
     }
     const listening: ForwarderReady['forwards'] = [];
     for (const forward of forwards) {
       const server = createPortForward(forward, { link, events, openDeadlineMs });
-      const address = await listen(server, host, forward.localPort);
+      const address = await listen(server, { host: loopback, port: forward.localPort });
       servers.push(server);
       listening.push({ listen: address, service: forward.service, port: forward.port });
     }
@@ -101,7 +119,13 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
     if (!accessPoint)
       throw new MoveError('ACCESS_POINT_LOST', 'The access point went away at once; try again.');
     return {
-      ready: { httpProxy, forwards: listening, accessPoint },
+      ready: {
+        httpProxy,
+        proxyAutoConfig: httpProxy === null ? null : `${httpProxy}/proxy.pac`,
+        socksProxy,
+        forwards: listening,
+        accessPoint,
+      },
       accessPoint: () => link.accessPoint,
       close,
     };
@@ -111,7 +135,7 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
   }
 }
 
-function listen(server: Server, host: string, port: number): Promise<string> {
+function listen(server: Server, { host, port }: ListenAddress): Promise<string> {
   return new Promise((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const why = cause.code === 'EADDRINUSE' ? 'another program uses it' : cause.message;

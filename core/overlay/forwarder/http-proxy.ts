@@ -7,6 +7,8 @@ import { joinStreams } from '../join-streams.ts';
 import type { AccessPointLink } from './access-point-link.ts';
 import { errorPage, rawErrorPage } from './error-page.ts';
 import { asHttpSocket } from './http-socket.ts';
+import { protectedService } from './protected-service.ts';
+import { isProxyAutoConfig, proxyAutoConfig } from './proxy-auto-config.ts';
 
 export interface HttpProxyOptions {
   link: AccessPointLink;
@@ -66,8 +68,8 @@ class StreamAgent extends Agent {
 }
 
 /**
- * A local HTTP proxy for protected services only: CONNECT and absolute-form requests (RFC 9112 §3.2).
- * Everything else is refused with a page that says why.
+ * A local HTTP proxy for protected services only: CONNECT and absolute-form requests (RFC 9112 §3.2), and its own
+ * proxy auto-config file at `/proxy.pac`. Everything else is refused with a page that says why.
  */
 export function createHttpProxy(options: HttpProxyOptions): Server {
   const { link, services, openDeadlineMs } = options;
@@ -75,24 +77,16 @@ export function createHttpProxy(options: HttpProxyOptions): Server {
     asHttpSocket(await link.open(service, port, openDeadlineMs));
   const agents = { kept: new StreamAgent(open, true), fresh: new StreamAgent(open, false) };
 
-  const serviceOf = (hostname: string): string => {
-    const service = hostname.toLowerCase().replace(/\.$/, '');
-    if (services !== 'any' && !services.includes(service)) {
-      throw new MoveError(
-        'NOT_PROTECTED',
-        `${service} is not a protected service that your certificate allows; reach it without this proxy.`,
-        { service },
-      );
-    }
-    return service;
-  };
-
   const server = createServer((request, response) => {
     let target: URL;
     let service: string;
     try {
+      if (isProxyAutoConfig(request.url ?? '')) {
+        answerProxyAutoConfig(request, response, services);
+        return;
+      }
       target = absoluteTarget(request.url ?? '');
-      service = serviceOf(target.hostname);
+      service = protectedService(services, target.hostname);
     } catch (thrown) {
       answerError(response, toMoveError(thrown));
       return;
@@ -119,7 +113,7 @@ export function createHttpProxy(options: HttpProxyOptions): Server {
   const connectTo = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
     const match = /^([^:]+):(\d{1,5})$/.exec(request.url ?? '');
     if (!match) throw new MoveError('REQUEST_INVALID', 'CONNECT needs a target of the form host:port.');
-    const stream = await link.open(serviceOf(match[1]!), Number(match[2]), openDeadlineMs);
+    const stream = await link.open(protectedService(services, match[1]!), Number(match[2]), openDeadlineMs);
     socket.once('close', () => {
       if (!stream.writableEnded) stream.destroy();
     });
@@ -141,6 +135,25 @@ export function createHttpProxy(options: HttpProxyOptions): Server {
     agents.fresh.destroy();
   });
   return server;
+}
+
+function answerProxyAutoConfig(
+  request: IncomingMessage,
+  response: ServerResponse,
+  services: readonly string[] | 'any',
+): void {
+  const { localAddress = '', localPort = 0 } = request.socket;
+  const file = proxyAutoConfig(
+    { url: request.url ?? '', host: request.headers.host },
+    { host: localAddress, port: localPort },
+    services,
+  );
+  response.writeHead(200, {
+    'content-type': 'application/x-ns-proxy-autoconfig',
+    'content-length': Buffer.byteLength(file),
+    'cache-control': 'no-store',
+  });
+  response.end(request.method === 'HEAD' ? undefined : file);
 }
 
 function absoluteTarget(url: string): URL {

@@ -25,7 +25,12 @@ export interface Fetched {
 /** `move connect` as a program on a client host. */
 export class Connected {
   readonly host: string;
-  readonly ready: { httpProxy: string; accessPoint: { name: string; address: string } };
+  readonly ready: {
+    httpProxy: string;
+    proxyAutoConfig: string;
+    socksProxy: string;
+    accessPoint: { name: string; address: string };
+  };
   readonly #hosts: LabHosts;
   readonly #pidFile: string;
   #files = 0;
@@ -61,18 +66,25 @@ export class Connected {
     const ways = options.accessPoints.map((address) => `--access-point ${address}`).join(' ');
     const program = await hosts.start(
       host,
-      `echo $$ > ${base}.pid; exec /opt/move/bin/move connect ${who} --trust ${base}.trust.pem ${ways} --http 127.0.0.1:0`,
+      `echo $$ > ${base}.pid; exec /opt/move/bin/move connect ${who} --trust ${base}.trust.pem ${ways} --http 127.0.0.1:0 --socks 127.0.0.1:0`,
     );
     return new Connected(hosts, host, `${base}.pid`, await firstLine(program));
   }
 
-  /** Asks for a path of the service by curl through the forwarder's HTTP proxy. */
-  async fetch(path: string, options: { limitSeconds?: number } = {}): Promise<Fetched> {
+  /** Asks for a path of the service by curl through one of the forwarder's proxies. */
+  async fetch(
+    path: string,
+    options: { limitSeconds?: number; proxy?: 'httpProxy' | 'socksProxy' } = {},
+  ): Promise<Fetched> {
     const limit = options.limitSeconds ?? 5;
     const file = `/tmp/fetched-${this.#files++}`;
-    const said = await this.#hosts.run(this.host, this.#curl(path, file, limit, ''), {
-      limitMs: (limit + 10) * 1000,
-    });
+    const said = await this.#hosts.run(
+      this.host,
+      this.#curl(path, file, limit, '', this.ready[options.proxy ?? 'httpProxy']),
+      {
+        limitMs: (limit + 10) * 1000,
+      },
+    );
     return readFetched(said.stdout);
   }
 
@@ -136,9 +148,15 @@ export class Connected {
     await this.#hosts.run(this.host, script, { limitMs: 10_000 });
   }
 
-  #curl(path: string, file: string, limitSeconds: number, more: string): string {
+  #curl(
+    path: string,
+    file: string,
+    limitSeconds: number,
+    more: string,
+    proxy = this.ready.httpProxy,
+  ): string {
     return [
-      `curl -s -m ${limitSeconds} ${more} -x ${this.ready.httpProxy} -o ${file} -w '%{exitcode} %{http_code} %{size_download} %{time_total} ' http://shop.example${path}`,
+      `curl -s -m ${limitSeconds} ${more} -x ${proxy} -o ${file} -w '%{exitcode} %{http_code} %{size_download} %{time_total} ' http://shop.example${path}`,
       `sha256sum < ${file}`,
       `rm -f ${file}`,
     ].join('; ');
