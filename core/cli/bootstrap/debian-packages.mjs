@@ -23,6 +23,7 @@ export const debianPackages = [
   { name: 'procps', why: 'lists processes in tests' },
   { name: 'curl', why: 'asks the sample service in tests' },
   { name: 'openssl', why: 'checks certificates from outside in tests' },
+  { name: 'libnss3-tools', why: 'asks what Firefox and Chromium think of a client certificate in tests' },
   { name: 'apache2-utils', why: 'makes an honest surge of requests in tests' },
   { name: 'chromium', why: 'shows the console where Electron is absent, and runs the browser tests' },
   { name: 'xvfb', why: 'a display for browser tests on machines without one' },
