@@ -1,8 +1,8 @@
 import type { KeyObject } from 'node:crypto';
 import { createPrivateKey, sign, verify, X509Certificate } from 'node:crypto';
 import { z } from 'zod';
+import { canonicalJson } from '../runtime/canonical-json.ts';
 import { MoveError } from '../runtime/errors.ts';
-import { canonicalJson } from './canonical-json.ts';
 import type { ReadIdentity } from './identity.ts';
 import { mayReach } from './identity.ts';
 
@@ -71,20 +71,6 @@ const statementBytes = (s: LocationStatement): Buffer =>
 
 const privateKey = (key: KeyObject | string): KeyObject =>
   typeof key === 'string' ? createPrivateKey(key) : key;
-
-/** Signs a delegation with the service's key (ECDSA P-256, SHA-256). Control does this; a site cannot. */
-export function signDelegation(
-  statement: Pick<ServiceDelegation, 'service' | 'site' | 'epoch'>,
-  service: { key: KeyObject | string; certificatePem: string },
-): ServiceDelegation {
-  return serviceDelegationSchema.parse({
-    service: statement.service,
-    site: statement.site,
-    epoch: statement.epoch,
-    serviceCertificatePem: service.certificatePem,
-    signature: sign('sha256', delegationBytes(statement), privateKey(service.key)).toString('base64'),
-  });
-}
 
 /** Signs a location record with the site's key (ECDSA P-256, SHA-256; MOVE §3, "location announcement"). */
 export function signLocationRecord(

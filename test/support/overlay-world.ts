@@ -4,13 +4,14 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
 import { duplexPair } from 'node:stream';
+import { signDelegation } from '../../core/credentials/delegation.ts';
 import type { Forwarder } from '../../core/overlay/forwarder/forwarder.ts';
 import { startForwarder } from '../../core/overlay/forwarder/forwarder.ts';
 import type { ForwarderEvent } from '../../core/overlay/forwarder/forwarder-event.ts';
 import { parsePortForward } from '../../core/overlay/forwarder/port-forward.ts';
 import type { OverlayIdentity } from '../../core/overlay/identity.ts';
 import type { LocationRecord } from '../../core/overlay/location-record.ts';
-import { signDelegation, signLocationRecord } from '../../core/overlay/location-record.ts';
+import { signLocationRecord } from '../../core/overlay/location-record.ts';
 import type { Locator } from '../../core/overlay/locator.ts';
 import type { OverlayEvent } from '../../core/overlay/overlay-event.ts';
 import type { OverlayNode } from '../../core/overlay/overlay-node.ts';
@@ -195,7 +196,8 @@ export async function createOverlayWorld(
       gateway.paused = false;
       const delegation = signDelegation(
         { service: serviceName, site: site.name, epoch },
-        { key: serviceIdentity.keyPem, certificatePem: serviceIdentity.certificatePem },
+        serviceIdentity.keyPem,
+        serviceIdentity.certificatePem,
       );
       directory.publish(
         signLocationRecord(
