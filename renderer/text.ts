@@ -242,7 +242,7 @@ export const text = {
       live: 'live',
       movingIn: 'moving in',
       movingOut: 'moving out',
-      decoy: 'decoy',
+      left: 'left',
       idle: 'idle',
       down: 'down',
       reaching: 'reaching',
@@ -256,7 +256,7 @@ export const text = {
       lifeline: 'lifeline',
       flood: 'flood',
       move: 'move',
-      decoy: 'decoy',
+      left: 'left home',
     },
     flood: (sources: number | null, rate: string) =>
       sources === null ? rate : `${count(sources, 'source', 'sources')} · ${rate}`,

@@ -4,11 +4,11 @@ import { text } from '../text.ts';
 export function Legend() {
   return (
     <ul className="legend" aria-label={text.map.legend}>
-      {(['path', 'direct', 'lifeline', 'flood', 'move', 'decoy'] as const).map((kind) => (
+      {(['path', 'direct', 'lifeline', 'flood', 'move', 'left'] as const).map((kind) => (
         <li key={kind}>
           <svg width="28" height="10" aria-hidden="true">
-            {kind === 'decoy' ? (
-              <rect className="legend-decoy" x="8" y="1" width="12" height="8" rx="2" />
+            {kind === 'left' ? (
+              <rect className="legend-left" x="8" y="1" width="12" height="8" rx="2" />
             ) : (
               <line className={`legend-${kind}`} x1="1" y1="5" x2="27" y2="5" />
             )}

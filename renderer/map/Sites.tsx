@@ -129,7 +129,7 @@ function SmallCard({ site, role, dot }: { site: Site; role: SiteRole; dot: boole
   );
 }
 
-/** From afar: a filled square lives, a dashed one is a decoy, a hollow one is idle, a ring is an attack. */
+/** From afar: a filled square lives, a dashed one is the home that was left, a hollow one is idle, a ring is an attack. */
 function Dot({ role, attacked }: { role: SiteRole; attacked: boolean }) {
   return (
     <g className="site-dot">

@@ -4,7 +4,7 @@ import { byName } from './places.ts';
 
 /** What the state means: pure readings that views share. */
 
-export type SiteRole = 'live' | 'movingIn' | 'movingOut' | 'decoy' | 'idle' | 'down' | 'reaching';
+export type SiteRole = 'live' | 'movingIn' | 'movingOut' | 'left' | 'idle' | 'down' | 'reaching';
 
 export const isUnderWay = (move: Move): boolean => move.endedAt === null && move.state !== 'done';
 
@@ -44,7 +44,7 @@ export function roleOfSite(site: Site, state: ConsoleState): SiteRole {
   const services = Object.values(state.services);
   if (site.reach === 'down') return 'down';
   if (services.some((service) => service.site === site.id)) return 'live';
-  if (services.some((service) => service.homeSite === site.id)) return 'decoy';
+  if (services.some((service) => service.homeSite === site.id)) return 'left';
   if (site.reach !== 'up') return 'reaching';
   return 'idle';
 }

@@ -6,7 +6,7 @@ test('the first sight shows every host of the lab up, and by which way each pers
 }) => {
   const map = page.getByRole('group', { name: /^Live map/ });
   await expect(map.getByRole('button', { name: /^overlay node .*\bup$/ })).toHaveCount(8);
-  await expect(map.getByRole('button', { name: /^hosting site .*(live|idle|decoy)/ })).toHaveCount(6);
+  await expect(map.getByRole('button', { name: /^hosting site .*(live|idle|left)/ })).toHaveCount(6);
   await expect(map.getByRole('button', { name: /^stepping stone .*\bup$/ })).toHaveCount(3);
   await expect(map.getByRole('button', { name: /^attacker bot-\d, idle$/ })).toHaveCount(3);
   await expect(map.getByRole('button', { name: /^client client-1, overlay \d/ })).toBeVisible();

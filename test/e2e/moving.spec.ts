@@ -33,7 +33,7 @@ test('a move by hand stops where it was asked to, goes on, and comes to its end 
   expect(move).toMatchObject({ state: 'done', from, to });
   await expect(page.getByTestId('answer')).toContainText(`moved from ${old} to ${next}`);
   await expect(page.getByRole('button', { name: new RegExp(`^hosting site ${next}, live`) })).toBeVisible();
-  await expect(page.getByRole('button', { name: new RegExp(`^hosting site ${old}, decoy`) })).toBeVisible();
+  await expect(page.getByRole('button', { name: new RegExp(`^hosting site ${old}, left`) })).toBeVisible();
   await expect(page.locator('.lifeline-line')).toHaveCount(1);
   for (const done of ['ship', 'verify', 'restore', 'commit', 'announce', 'first answer'])
     await expect(row(done)).toHaveText(/\d m?s$/);
@@ -78,5 +78,5 @@ test('the service moves back home, and its lifeline ends', async ({ page, contro
   );
   await goTo(page, 'Map');
   await expect(page.locator('.lifeline-line')).toHaveCount(0);
-  await expect(page.getByRole('button', { name: /^hosting site .*decoy/ })).toHaveCount(0);
+  await expect(page.getByRole('button', { name: /^hosting site .*, left/ })).toHaveCount(0);
 });

@@ -26,13 +26,13 @@ test('the map shows every node, site, stone, client and bot', async ({ page, ope
   await expect(page.getByTestId('ring-words')).toContainText('ring invariant broken');
 });
 
-test('after a move the old home is a decoy, the new site lives and the answer stands in figures', async ({
+test('after a move the old home is shown as left, the new site lives and the answer stands in figures', async ({
   page,
   openScene,
 }) => {
   await openScene('after');
   await expect(page.getByRole('button', { name: /^hosting site A2, live, shop/ })).toBeVisible();
-  await expect(page.getByRole('button', { name: /^hosting site B1, decoy, attacked/ })).toBeVisible();
+  await expect(page.getByRole('button', { name: /^hosting site B1, left, attacked/ })).toBeVisible();
   const answer = page.getByTestId('answer');
   await expect(answer).toContainText('moved from B1 to A2');
   await expect(answer).toContainText('0.42');
