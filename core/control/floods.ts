@@ -62,7 +62,13 @@ export class Floods {
     const loads: Load[] = [];
     this.#running.set(id, loads);
     try {
-      for (const bot of bots) loads.push(await armRemoteLoad(fleet, bot.name, 'flood', request));
+      const arming = await Promise.allSettled(
+        bots.map((bot) => armRemoteLoad(fleet, bot.name, 'flood', request)),
+      );
+      for (const outcome of arming) if (outcome.status === 'fulfilled') loads.push(outcome.value);
+      for (const outcome of arming) if (outcome.status === 'rejected') throw outcome.reason;
+      // Everything may have been stopped while the programs started.
+      requireNotHalted(this.#context);
       for (const load of loads) load.begin();
       const startedAt = Math.min(...(await Promise.all(loads.map((load) => load.firstPacketAt))));
       const flood: Flood = {

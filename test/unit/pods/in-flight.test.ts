@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { type AddressInfo, createConnection, createServer, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { orphansInFlight, settleInFlight } from '../../../core/pods/in-flight.ts';
 
@@ -34,8 +35,15 @@ it('sees in this kernel what one end has closed and the other has not read, and 
   reader.pause();
   const [writer] = (await once(server, 'connection')) as [Socket];
   try {
-    const answer = Buffer.alloc(1 << 20);
-    await new Promise((resolve) => writer.write(answer, resolve));
+    // How much the kernel takes is the kernel's affair: as much as it has room for, and then it owes it.
+    const piece = Buffer.alloc(1 << 16);
+    let taken = 0;
+    const takes = () =>
+      Promise.race([
+        new Promise<boolean>((resolve) => writer.write(piece, () => resolve(true))),
+        delay(100).then(() => false),
+      ]);
+    while (await takes()) taken += piece.length;
     writer.destroy();
     await once(writer, 'close');
     const before = await settleInFlight(process.pid, [], 20);
@@ -45,11 +53,13 @@ it('sees in this kernel what one end has closed and the other has not read, and 
     reader.on('data', (chunk: Buffer) => {
       read += chunk.length;
     });
+    const ended = once(reader, 'end');
     reader.resume();
     const after = await settleInFlight(process.pid, [], 5_000);
     expect(after.left).toBe(0);
-    await once(reader, 'end');
-    expect(read).toBe(answer.length);
+    await ended;
+    expect(taken).toBeGreaterThan(0);
+    expect(read).toBeGreaterThanOrEqual(taken);
   } finally {
     reader.destroy();
     server.close();
