@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -391,16 +391,21 @@ describe.skipIf(obstacle)(`gateway: the session protocol${obstacle ? ` (skipped:
   });
 
   it('ends with the service, with its status, and passes SIGTERM on', async () => {
-    const failing = await runGateway(gatewayPath, directory, ['sh', '-c', 'sleep 0.3; exit 7']);
-    expect((await once(failing.child, 'exit'))[0]).toBe(7);
+    const told = join(directory, 'told-to-end');
+    const script7 = `while [ ! -e ${told} ]; do sleep 0.02; done; exit 7`;
+    const failing = await runGateway(gatewayPath, directory, ['sh', '-c', script7]);
+    const failed = once(failing.child, 'exit');
+    writeFileSync(told, '');
+    expect((await failed)[0]).toBe(7);
     const ready = join(directory, 'trap-is-set');
     const script = `trap "exit 3" TERM; : > ${ready}; while :; do sleep 0.05; done`;
     const polite = await runGateway(gatewayPath, directory, ['sh', '-c', script]);
     const deadline = performance.now() + 5000;
     while (!existsSync(ready) && performance.now() < deadline)
       await new Promise((wake) => setTimeout(wake, 5));
+    const ended = once(polite.child, 'exit');
     polite.child.kill('SIGTERM');
-    expect((await once(polite.child, 'exit'))[0]).toBe(3);
+    expect((await ended)[0]).toBe(3);
   });
 
   it('gives the service no descriptor of its own', async () => {
