@@ -38,6 +38,8 @@ export class Observer {
   #timers: NodeJS.Timeout[] = [];
   #looking = false;
   #looksPassedOver = 0;
+  /** When the sessions that were lost had been counted for the first time. */
+  #countingSince: number | null = null;
   #ringFailures = 0;
 
   constructor(context: ControlContext, enrolment: Enrolment, seats: () => readonly Seat[]) {
@@ -220,16 +222,24 @@ export class Observer {
       [...this.#lost.values()].reduce((sum, lost) => sum + (lost[service] ?? 0), 0);
     const before = new Map(Object.keys(store.state.services).map((service) => [service, total(service)]));
     for (const [node, { lost }] of states) this.#lost.set(node, lost);
+    const now = clock.now();
+    const countingSince = this.#countingSince;
+    this.#countingSince ??= now;
     for (const move of Object.values(store.state.moves)) {
-      const { id, service, endedAt, sessionsCarried } = move;
+      const { id, service, startedAt, endedAt, sessionsCarried } = move;
+      // A move may begin and end between two looks; what the earlier one counted is then what there was at its start.
+      const isSeenFirst =
+        endedAt === null ||
+        (countingSince !== null &&
+          startedAt >= countingSince &&
+          move.sessionsLost === null &&
+          now - endedAt <= lostCountedMs);
+      if (isSeenFirst && !this.#lostBeforeMove.has(id))
+        this.#lostBeforeMove.set(id, before.get(service) ?? total(service));
       const atStart = this.#lostBeforeMove.get(id);
-      if (endedAt === null) {
-        if (atStart === undefined) this.#lostBeforeMove.set(id, before.get(service) ?? total(service));
-        continue;
-      }
-      if (atStart === undefined) continue;
+      if (endedAt === null || atStart === undefined) continue;
       const lost = Math.max(0, total(service) - atStart);
-      if (clock.now() - endedAt > lostCountedMs) this.#lostBeforeMove.delete(id);
+      if (now - endedAt > lostCountedMs) this.#lostBeforeMove.delete(id);
       else if (move.state === 'done' && sessionsCarried !== null && lost !== move.sessionsLost)
         recorder.record({
           kind: 'observation',
