@@ -19,6 +19,7 @@ export interface LoadResult {
 
 /** A host that stands ready to send, and then does. */
 export interface Load {
+  /** Begins to send; called once. What became of it is told by the promises below. */
   begin(): void;
   /** Resolves when the first packet (or request) leaves. */
   firstPacketAt: Promise<number>;

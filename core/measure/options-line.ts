@@ -15,7 +15,7 @@ export interface OptionsLine<Options> {
 /**
  * Reads one line of JSON from standard input (so that nothing secret stands in the argument list) and
  * then watches it: it has to stay open for as long as the program shall run.
- * @throws MoveError `OPTIONS_INVALID` when no valid line of at most 64 KiB comes within `limitMs`.
+ * @throws MoveError `OPTIONS_INVALID` when no valid line of at most 64 KiB comes within `limitMs` milliseconds, 10,000 by default.
  */
 export function readOptionsLine<Schema extends z.ZodType>(
   input: Readable,

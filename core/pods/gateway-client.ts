@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { lstatSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
+import { BoundedReader } from '../runtime/bounded-reader.ts';
 import { MoveError } from '../runtime/errors.ts';
 import { gatewaySocketPath } from './pod-spec.ts';
 import type { GatewayStats, ProbeResult } from './port.ts';
@@ -60,59 +61,6 @@ export function connectGateway(pid: number, deadlineMs: number): Promise<Socket>
   });
 }
 
-/** Reads from a socket step by step, under one deadline and one bound. */
-class BoundedReader {
-  #held = Buffer.alloc(0);
-  #ended = false;
-  #error: Error | undefined;
-  #wake: () => void = () => undefined;
-  readonly #timer: NodeJS.Timeout;
-  readonly #socket: Socket;
-  #total = 0;
-
-  constructor(socket: Socket, deadlineMs: number) {
-    this.#socket = socket;
-    this.#timer = setTimeout(
-      () => this.#stop(new Error(`no complete answer within ${deadlineMs} ms`)),
-      deadlineMs,
-    );
-    socket.on('data', (chunk: Buffer) => {
-      this.#held = Buffer.concat([this.#held, chunk]);
-      this.#total += chunk.length;
-      if (this.#total > answerLimitBytes) this.#stop(new Error('the answer is too long'));
-      this.#wake();
-    });
-    socket.on('end', () => this.#stop(undefined));
-    socket.on('close', () => this.#stop(undefined));
-    socket.on('error', (error) => this.#stop(error));
-  }
-
-  /** Exactly `size` bytes, or undefined when the stream ends before. */
-  async take(size: number): Promise<Buffer | undefined> {
-    while (this.#held.length < size) {
-      if (this.#error) throw this.#error;
-      if (this.#ended) return undefined;
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-    const part = this.#held.subarray(0, size);
-    this.#held = this.#held.subarray(size);
-    return part;
-  }
-
-  close(): void {
-    clearTimeout(this.#timer);
-    this.#socket.destroy();
-  }
-
-  #stop(error: Error | undefined): void {
-    this.#error ??= error;
-    this.#ended = true;
-    this.#wake();
-  }
-}
-
 /**
  * One control exchange with a gateway (session protocol, CONTROL). Closes the socket. After `pause` no
  * connection to the gateway is open any more, this one included.
@@ -123,7 +71,7 @@ export async function controlGateway(
   command: 'pause' | 'resume' | 'stats',
   deadlineMs: number,
 ): Promise<GatewayStats> {
-  const reader = new BoundedReader(socket, deadlineMs);
+  const reader = new BoundedReader(socket, { deadlineMs, bytes: answerLimitBytes });
   try {
     socket.write(Buffer.concat([sessionHeader(9, Buffer.alloc(16), 0, 0n), Buffer.from(`${command}\n`)]));
     let line = '';
@@ -158,7 +106,7 @@ export async function probeThroughGateway(
   socket: Socket,
   request: { host: string; port: number; path: string; deadlineMs: number },
 ): Promise<ProbeResult> {
-  const reader = new BoundedReader(socket, request.deadlineMs);
+  const reader = new BoundedReader(socket, { deadlineMs: request.deadlineMs, bytes: answerLimitBytes });
   const start = performance.now();
   try {
     socket.write(sessionHeader(1, randomBytes(16), request.port, 0n));

@@ -1,4 +1,5 @@
 import { createServer, type Server, type Socket } from 'node:net';
+import { BoundedReader } from '../../runtime/bounded-reader.ts';
 import { MoveError, toMoveError } from '../../runtime/errors.ts';
 import { joinStreams } from '../join-streams.ts';
 import type { AccessPointLink } from './access-point-link.ts';
@@ -71,36 +72,42 @@ export function createSocksProxy(options: SocksProxyOptions): Server & { closeAl
 }
 
 async function serve(socket: Socket, options: SocksProxyOptions): Promise<void> {
-  const reader = new HandshakeReader(socket);
+  const reader = new BoundedReader(socket, { deadlineMs: handshakeLimitMs, bytes: handshakeBytesAtMost });
+  const take = async (size: number): Promise<Buffer> => {
+    const part = await reader.take(size).catch(() => undefined);
+    if (part === undefined) throw protocolError('its handshake was not complete within ten seconds');
+    return part;
+  };
   let service: string;
   let port: number;
+  let rest: Buffer;
   try {
-    const [greeted, methods] = await reader.take(2);
+    const [greeted, methods] = await take(2);
     if (greeted !== version) throw protocolError('it does not speak SOCKS 5');
-    if (!(await reader.take(methods!)).includes(noAuthentication)) {
+    if (!(await take(methods!)).includes(noAuthentication)) {
       socket.write(Buffer.from([version, noneAcceptable]));
       throw protocolError('it insists on authentication, which a proxy on loopback has none of');
     }
     socket.write(Buffer.from([version, noAuthentication]));
-    const [asked, command, , type] = await reader.take(4);
+    const [asked, command, , type] = await take(4);
     if (asked !== version) throw protocolError('its request is not one of SOCKS 5');
     if (type !== typeDomain) {
       const length = addressBytes[type!];
       if (length === undefined) throw protocolError('its address is of no known type');
-      await reader.take(length + 2);
+      await take(length + 2);
       throw new MoveError(
         'SOCKS_ADDRESS',
         'Services have names and no addresses here: let the proxy look them up (socks5h).',
       );
     }
-    const [length] = await reader.take(1);
-    const name = (await reader.take(length!)).toString('latin1');
-    port = (await reader.take(2)).readUInt16BE(0);
+    const [length] = await take(1);
+    const name = (await take(length!)).toString('latin1');
+    port = (await take(2)).readUInt16BE(0);
     if (command !== commandConnect)
       throw new MoveError('SOCKS_COMMAND', 'This proxy connects to services and does nothing else.');
     service = protectedService(options.services, name);
   } finally {
-    reader.release();
+    rest = reader.release();
   }
   const stream = await options.link.open(service, port, options.openDeadlineMs);
   socket.once('close', () => {
@@ -108,65 +115,9 @@ async function serve(socket: Socket, options: SocksProxyOptions): Promise<void> 
   });
   await stream.accepted;
   socket.write(replied(granted));
-  const rest = reader.rest();
   if (rest.length > 0) stream.write(rest);
   joinStreams(socket, stream);
 }
 
 const protocolError = (why: string): MoveError =>
   new MoveError('SOCKS_PROTOCOL', `A program at the SOCKS proxy was turned away: ${why}.`);
-
-/** Reads the few bytes of a handshake, within a bound and a time limit; what comes after them is kept. */
-class HandshakeReader {
-  readonly #socket: Socket;
-  readonly #timer: NodeJS.Timeout;
-  readonly #onData: (chunk: Buffer) => void;
-  readonly #onEnd: () => void;
-  #held = Buffer.alloc(0);
-  #ended = false;
-  #wake: () => void = () => undefined;
-
-  constructor(socket: Socket) {
-    this.#socket = socket;
-    this.#onData = (chunk) => {
-      this.#held = Buffer.concat([this.#held, chunk]);
-      if (this.#held.length > handshakeBytesAtMost) socket.pause();
-      this.#wake();
-    };
-    this.#onEnd = () => {
-      this.#ended = true;
-      this.#wake();
-    };
-    this.#timer = setTimeout(this.#onEnd, handshakeLimitMs);
-    socket.on('data', this.#onData);
-    socket.on('end', this.#onEnd);
-    socket.on('close', this.#onEnd);
-  }
-
-  /** The next bytes. @throws MoveError `SOCKS_PROTOCOL` when they do not come. */
-  async take(size: number): Promise<Buffer> {
-    while (this.#held.length < size) {
-      if (this.#ended) throw protocolError('its handshake was not complete within ten seconds');
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve;
-      });
-    }
-    const part = this.#held.subarray(0, size);
-    this.#held = this.#held.subarray(size);
-    return part;
-  }
-
-  /** Lets go of the socket, which is paused until somebody else reads it. */
-  release(): void {
-    clearTimeout(this.#timer);
-    this.#socket.pause();
-    this.#socket.off('data', this.#onData);
-    this.#socket.off('end', this.#onEnd);
-    this.#socket.off('close', this.#onEnd);
-  }
-
-  /** What the client said ahead of the answer. */
-  rest(): Buffer {
-    return this.#held;
-  }
-}
