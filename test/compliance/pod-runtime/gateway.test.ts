@@ -149,7 +149,8 @@ describe.skipIf(obstacle)(`gateway: the session protocol${obstacle ? ` (skipped:
     });
     held!.resume();
     await session.until(() => session.acknowledgedByPeer === 24 << 20, 15_000);
-    expect(got).toBe(24 << 20);
+    // Acknowledged bytes are in the kernel's buffer of the service, which may not have read the last of them yet.
+    await expect.poll(() => got, { timeout: 5000 }).toBe(24 << 20);
   });
 
   it('gives its rings back when they are empty', async () => {
@@ -200,7 +201,7 @@ describe.skipIf(obstacle)(`gateway: the session protocol${obstacle ? ` (skipped:
     session.socket!.write(frame(4, Buffer.from([5])));
     await session.until(() => session.streamClosed);
     await untilStats((now) => now.sessions === 0);
-    expect(failed?.code).toBe('ECONNRESET');
+    await expect.poll(() => failed?.code, { timeout: 5000 }).toBe('ECONNRESET');
   });
 
   it('replaces an attached stream by a newer one', async () => {
@@ -245,8 +246,8 @@ describe.skipIf(obstacle)(`gateway: the session protocol${obstacle ? ` (skipped:
     await Promise.all([silent.open(), talking.open()]);
     talking.write('one');
     await talking.until(() => talking.received === 3);
+    await expect.poll(() => connections.size, { timeout: 5000 }).toBe(2);
     const before = [...connections].map((socket) => socket.remotePort);
-    expect(before).toHaveLength(2);
     // As a restore leaves it: the service's end of what it had not accepted is nowhere.
     await control('pause');
     await control('resume');
@@ -255,10 +256,9 @@ describe.skipIf(obstacle)(`gateway: the session protocol${obstacle ? ` (skipped:
     talking.write('three');
     await silent.until(() => silent.received === 3);
     await talking.until(() => talking.received === 8);
-    const kept = [...connections].filter(
-      (socket) => before.includes(socket.remotePort) && !socket.readableEnded,
-    );
-    expect(kept).toHaveLength(1);
+    const kept = () =>
+      [...connections].filter((socket) => before.includes(socket.remotePort) && !socket.readableEnded);
+    await expect.poll(() => kept().length, { timeout: 5000 }).toBe(1);
     expect([...connections].some((socket) => !before.includes(socket.remotePort))).toBe(true);
   });
 
@@ -273,7 +273,9 @@ describe.skipIf(obstacle)(`gateway: the session protocol${obstacle ? ` (skipped:
       await session.open();
       expect(await control('pause')).toMatchObject({ waiting: 1, sessions: 1 });
       service.kill('SIGCONT');
-      expect(await control('pause')).toMatchObject({ waiting: 0, sessions: 1 });
+      await expect
+        .poll(() => control('pause'), { timeout: 5000 })
+        .toMatchObject({ waiting: 0, sessions: 1 });
     } finally {
       service.kill('SIGKILL');
     }
