@@ -136,6 +136,7 @@ export async function startOverlayRole(
     listen: { host: configuration.listen.address, port: configuration.listen.port },
     locator: compose,
     peers: () => peers,
+    nodeList: context.nodeList,
     authorise,
     readIdentity,
     events: (event) => {
