@@ -17,6 +17,7 @@ import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { Link } from '../runtime/link/link.ts';
 import { secureRandom } from '../runtime/random.ts';
 import { refusedBy } from './refused-by.ts';
+import { Renewals } from './renewals.ts';
 import type { RoleContext, RunningRole } from './role.ts';
 
 type OverlayConfiguration = NonNullable<AgentConfiguration['roles']['overlay']>;
@@ -40,6 +41,8 @@ export async function startOverlayRole(
     address: `${address}:${port}`,
     identifier,
   }));
+  const homes = new Map(configuration.homes?.map(({ service, site }) => [service, site]));
+  const renewals = new Renewals(context.events);
   const own = ringIdentifierOf(new X509Certificate(context.identity().certificatePem));
   const self: Peer = {
     name: context.host,
@@ -137,6 +140,8 @@ export async function startOverlayRole(
     locator: compose,
     peers: () => peers,
     nodeList: context.nodeList,
+    homeOf: (service) => homes.get(service),
+    renew: renewals.renew,
     authorise,
     readIdentity,
     events: (event) => {
@@ -185,6 +190,10 @@ export async function startOverlayRole(
             owner,
           })),
         };
+      },
+      'overlay.renewed': (answer) => {
+        renewals.answered(answer);
+        return {};
       },
       'overlay.prepare': ({ sites }) => {
         node.prepare(sites.map(({ name, address, port }) => ({ name, address: `${address}:${port}` })));

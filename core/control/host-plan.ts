@@ -64,6 +64,7 @@ export function rolesOf(
       overlay: {
         listen: endpointOf(host),
         peers: overlay.map((peer) => ({ ...peer, identifier: identifiers.get(peer.name) ?? '' })),
+        homes: manifest.services.map(({ hostname, homeSite }) => ({ service: hostname, site: homeSite })),
       },
     };
   if (host.role === 'stone')

@@ -553,6 +553,7 @@ describe('credentials', () => {
     expect(control.calls[0]?.input).toEqual({
       name: 'Ada L.',
       services: 'any',
+      renewals: 12,
       days: 1,
       password: 'long enough',
     });
