@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { type NodeList, nodeListSchema } from '../../../core/contract/node-list.ts';
 import { type Authority, createAuthority } from '../../../core/credentials/authority.ts';
+import { CLOCK_SKEW_MS } from '../../../core/credentials/certificate-draft.ts';
 import type { Forwarder } from '../../../core/overlay/forwarder/forwarder.ts';
 import { nodeListPurpose } from '../../../core/overlay/node-list.ts';
 import { DurableFile } from '../../../core/runtime/durable-file.ts';
@@ -272,7 +273,7 @@ describe('the renewal of a certificate', () => {
       role: 'client',
       name: 'ada',
       services: [serviceName],
-      notBefore: new Date(Date.now() - lifeMs),
+      notBefore: new Date(Date.now() - CLOCK_SKEW_MS - 2 * lifeMs),
       notAfter: new Date(Date.now() + lifeMs),
       ...more,
     });
