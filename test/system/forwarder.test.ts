@@ -54,7 +54,7 @@ describe.skipIf(why !== null)(`the forwarder${why ? ` (${why})` : ''}`, () => {
     );
     expect(afterKill.to).not.toBe(killed);
     expect(afterKill.tookMs).toBeLessThan(1_000);
-    await until('right answers come', async () => (await person.fetch(homePage.path)).code === 0, 10_000);
+    await until('right answers come', async () => (await person.fetch(homePage.path)).status === 200, 10_000);
     await world.until('its agent is back', (state) => state.nodes[killed]?.reach === 'up', 30_000);
 
     await until('somebody stands by again', standing, 10_000);
@@ -63,7 +63,7 @@ describe.skipIf(why !== null)(`the forwarder${why ? ` (${why})` : ''}`, () => {
       const afterPower = await changeAfter(person, () => world.setPower(dark, false));
       expect(afterPower.to).not.toBe(dark);
       expect(afterPower.tookMs).toBeLessThan(1_000);
-      await until('right answers come', async () => (await person.fetch(homePage.path)).code === 0, 15_000);
+      await until('right answers come', async () => (await person.fetch(homePage.path)).status === 200, 15_000);
     } finally {
       await world.setPower(dark, true);
     }
@@ -122,7 +122,7 @@ describe.skipIf(why !== null)(`the forwarder${why ? ` (${why})` : ''}`, () => {
     } finally {
       await world.setLink('a1', 'primary', true);
     }
-    await until('right answers come', async () => (await person.fetch(homePage.path)).code === 0, 15_000);
+    await until('right answers come', async () => (await person.fetch(homePage.path)).status === 200, 15_000);
     await person.stop();
   });
 

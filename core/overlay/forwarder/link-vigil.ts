@@ -56,7 +56,7 @@ export class LinkVigil {
 
   /** Looks closely for half a second although nobody uses the link. */
   ask(): void {
-    this.#looksAsked = silentLooks + 1;
+    this.#looksAsked = silentLooks + 2;
     this.#parts.link.ping();
   }
 
