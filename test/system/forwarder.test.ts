@@ -63,7 +63,11 @@ describe.skipIf(why !== null)(`the forwarder${why ? ` (${why})` : ''}`, () => {
       const afterPower = await changeAfter(person, () => world.setPower(dark, false));
       expect(afterPower.to).not.toBe(dark);
       expect(afterPower.tookMs).toBeLessThan(1_000);
-      await until('right answers come', async () => (await person.fetch(homePage.path)).status === 200, 15_000);
+      await until(
+        'right answers come',
+        async () => (await person.fetch(homePage.path)).status === 200,
+        15_000,
+      );
     } finally {
       await world.setPower(dark, true);
     }

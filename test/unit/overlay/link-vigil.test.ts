@@ -22,6 +22,7 @@ describe('the vigil over a link', () => {
       sent: 0,
       streamCount: 0,
       isOpen: true,
+      rttMs: 2,
       ping() {
         told.push('ping');
         if (answers) link.heard += 1;
@@ -65,6 +66,17 @@ describe('the vigil over a link', () => {
     clock.turn(100);
     expect(told.at(-1)).toBe('recovered');
     expect(vigil.isSuspect).toBe(false);
+  });
+
+  it('waits for two round trips where the other end is far away', () => {
+    answers = false;
+    link.rttMs = 700;
+    link.streamCount = 1;
+    link.sent += 1;
+    clock.turn(1_400);
+    expect(told).not.toContain('suspected');
+    clock.turn(200);
+    expect(told).toContain('suspected');
   });
 
   it('looks closely at an idle link when it is asked to', () => {
