@@ -58,10 +58,10 @@ export class AddressLimits {
     this.#bucket(key).tokens += 1;
   }
 
-  /** Takes one token more, also when there is none: the address then waits longer. Bounded by the burst. */
-  punish(key: string): void {
+  /** Takes `tokens` more, also when there are none: the address then waits longer. Bounded by the burst. */
+  punish(key: string, tokens: number): void {
     const bucket = this.#bucket(key);
-    bucket.tokens = Math.max(-this.#bounds.burst, bucket.tokens - 1);
+    bucket.tokens = Math.max(-this.#bounds.burst, bucket.tokens - tokens);
   }
 
   /** How many addresses are remembered. */

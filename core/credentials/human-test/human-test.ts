@@ -35,6 +35,8 @@ export interface HumanTestBounds {
   burst: number;
   /** Milliseconds after which an address may ask for one more. */
   refillMs: number;
+  /** How many challenges a wrong answer costs an address beside the one that it was given to. */
+  wrongCosts: number;
   /** Addresses that are remembered. */
   addresses: number;
   /** The stress from which on work is asked for, and the bits there and at a stress of 1. */
@@ -45,8 +47,9 @@ export const humanTestBounds: HumanTestBounds = {
   lifetimeMs: 180_000,
   outstanding: 4096,
   perSecond: 25,
-  burst: 8,
-  refillMs: 15_000,
+  burst: 12,
+  refillMs: 30_000,
+  wrongCosts: 3,
   addresses: 16_384,
   work: { threshold: 0.3, from: 14, to: 20 },
 };
@@ -141,7 +144,7 @@ export class HumanTest {
         'So many ask at the moment that your browser has to compute something first. Allow JavaScript on this page and take a new test.',
       );
     if (same(canonical(challenge.kind, answer), challenge.answer)) return;
-    this.#limits.punish(key);
+    this.#limits.punish(key, this.#bounds.wrongCosts);
     throw new MoveError('CHALLENGE_WRONG', 'That was not what the test says. Take a new one.');
   }
 
