@@ -114,7 +114,10 @@ function waves(draw: Draw, share: number): Pen['warp'] {
 function drawArc(draw: Draw, sheet: Sheet, place: number, pen: Pen): void {
   const start = { x: 10 + place * imageWidth + draw.around(0, 20), y: draw.between(30, 90) };
   const end = { x: start.x + draw.between(110, 170), y: draw.between(30, 90) };
-  const middle = { x: (start.x + end.x) / 2, y: draw.chance(0.5) ? draw.between(-10, 20) : draw.between(100, 130) };
+  const middle = {
+    x: (start.x + end.x) / 2,
+    y: draw.chance(0.5) ? draw.between(-10, 20) : draw.between(100, 130),
+  };
   const line: Point[] = [];
   for (let step = 0; step <= 24; step += 1) {
     const [share, rest] = [step / 24, 1 - step / 24];

@@ -58,7 +58,10 @@ export const letterShapes: Readonly<Record<string, readonly string[]>> = {
     'M 4 2 Q 6 52 38 52 Q 68 50 72 2 M 72 2 Q 76 98 44 104 Q 22 108 10 94',
     'M 4 0 L 8 30 Q 14 54 38 52 Q 62 48 70 0 M 70 0 L 68 70 Q 66 106 36 104 Q 16 102 8 84',
   ],
-  Z: ['M 6 2 L 72 2 L 4 100 L 76 100', 'M 4 10 Q 20 -4 40 4 Q 60 10 72 0 L 6 96 Q 30 88 46 96 Q 64 104 78 92'],
+  Z: [
+    'M 6 2 L 72 2 L 4 100 L 76 100',
+    'M 4 10 Q 20 -4 40 4 Q 60 10 72 0 L 6 96 Q 30 88 46 96 Q 64 104 78 92',
+  ],
 };
 
 /** The letters that occur. */

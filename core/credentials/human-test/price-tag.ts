@@ -1,4 +1,4 @@
-import { type HumanTestBounds, humanTestBounds } from './human-test.ts';
+import { type HumanTestBounds, type HumanTestChallenge, humanTestBounds } from './human-test.ts';
 
 /** What is known about somebody who passes human tests by program. */
 export interface Attacker {
@@ -34,14 +34,15 @@ export interface PriceTag {
 export function priceTag(
   attacker: Attacker,
   person: { secondsPerTest: number; rightShare: number },
-  options: { bounds?: HumanTestBounds; admittedMs?: number } = {},
+  options: { bounds?: HumanTestBounds; admittedMs?: number; kind?: HumanTestChallenge['kind'] } = {},
 ): PriceTag {
   const bounds = options.bounds ?? humanTestBounds;
   const admittedHours = (options.admittedMs ?? 30 * 60_000) / 3_600_000;
   const solveRate = attacker.tried === 0 ? 0 : attacker.solved / attacker.tried;
   const solveRateAtMost = upperBound(attacker.solved, attacker.tried);
-  const testsAnHour = 3_600_000 / bounds.refillMs;
-  const attemptsPerAddressHour = testsAnHour / (1 + bounds.wrongCosts * (1 - solveRateAtMost));
+  const testCosts = options.kind === 'sound' ? bounds.soundCosts : 1;
+  const attemptsPerAddressHour =
+    3_600_000 / bounds.refillMs / (testCosts + bounds.wrongCosts * (1 - solveRateAtMost));
   const passesPerAddressHour = attemptsPerAddressHour * solveRateAtMost;
   const hoursPerPass = 1 / passesPerAddressHour;
   return {

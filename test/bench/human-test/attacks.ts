@@ -46,8 +46,7 @@ export const attacks: readonly Attack[] = [
   { name: 'strokes', read: (images) => readEach(images, [(png) => toPgm(strokePicture(png))]) },
   {
     name: 'segments',
-    read: (images) =>
-      readSegments(images, (png) => thresholded(opened(median(greyFromPng(png), 2), 1))),
+    read: (images) => readSegments(images, (png) => thresholded(opened(median(greyFromPng(png), 2), 1))),
   },
   { name: 'stroke-segments', read: (images) => readSegments(images, strokePicture) },
 ];
@@ -58,10 +57,7 @@ function strokePicture(png: Buffer): GreyPicture {
 }
 
 function bothPolarities(prepare: (picture: GreyPicture) => GreyPicture): ((png: Buffer) => Buffer)[] {
-  return [
-    (png) => toPgm(prepare(greyFromPng(png))),
-    (png) => toPgm(inverted(prepare(greyFromPng(png)))),
-  ];
+  return [(png) => toPgm(prepare(greyFromPng(png))), (png) => toPgm(inverted(prepare(greyFromPng(png))))];
 }
 
 async function readEach(

@@ -9,7 +9,7 @@ export interface GreyPicture {
 
 /** Reads a PNG as the human test writes it: 8 bits, RGB or palette, unfiltered. */
 export function greyFromPng(png: Buffer): GreyPicture {
-  let palette = Buffer.alloc(0);
+  let palette: Buffer = Buffer.alloc(0);
   const data: Buffer[] = [];
   for (let at = 8; at < png.length; ) {
     const length = png.readUInt32BE(at);

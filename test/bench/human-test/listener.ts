@@ -1,5 +1,3 @@
-import { Draw } from '../../../core/credentials/human-test/draw.ts';
-import { sounds } from '../../../core/credentials/human-test/sounds.ts';
 import { drawSoundRow, soundsInRow } from '../../../core/credentials/human-test/sound-row.ts';
 import { sampleRate } from '../../../core/credentials/human-test/wav.ts';
 import type { Random } from '../../../core/runtime/random.ts';
@@ -10,24 +8,32 @@ const bandEdges = [60, 150, 300, 500, 800, 1200, 1700, 2300, 3000, 4000, 5400];
 
 /**
  * A simple automatic listener: nearest neighbour over the mean and the spread of energies in ten bands, trained on
- * `examples` sounds of each kind that it makes itself, since the generator is public.
+ * `examples` recordings that it makes itself, since the generator is public.
  * Returns how many of `rows` recordings it solves, and the share of single sounds that it names.
  */
 export function listen(random: Random, options: { rows: number; examples: number }) {
-  const draw = new Draw(random);
-  const known = Object.entries(sounds).flatMap(([name, sound]) =>
-    Array.from({ length: options.examples }, () => ({ name, features: featuresOf(sound(draw, 2.3)) })),
+  const known = Array.from({ length: options.examples }, () => drawSoundRow(random)).flatMap(
+    ({ heard, wav }) =>
+      partsOf(samplesOf(wav)).map((part, index) => ({ name: heard[index]!, features: featuresOf(part) })),
   );
   let solved = 0;
   let named = 0;
+  let judgedMs = 0;
   for (let row = 0; row < options.rows; row += 1) {
     const { heard, wav } = drawSoundRow(random);
+    const start = performance.now();
     const guesses = partsOf(samplesOf(wav)).map((part) => nearest(known, featuresOf(part)));
+    judgedMs += performance.now() - start;
     const right = heard.filter((name, index) => guesses[index] === name).length;
     named += right;
     if (right === soundsInRow) solved += 1;
   }
-  return { solved, tried: options.rows, namedShare: named / (options.rows * soundsInRow) };
+  return {
+    solved,
+    tried: options.rows,
+    namedShare: named / (options.rows * soundsInRow),
+    msPerRow: judgedMs / options.rows,
+  };
 }
 
 function samplesOf(wav: Buffer): Float32Array {
