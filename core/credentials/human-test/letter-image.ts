@@ -33,7 +33,7 @@ export interface LetterStyle {
 }
 
 /** What people are shown. */
-export const gimpy: LetterStyle = { tilt: 0.18, overlap: 4, waves: 1, arcs: 2, patches: 1, uneven: 1 };
+export const gimpy: LetterStyle = { tilt: 0.16, overlap: 3, waves: 1, arcs: 2, patches: 1, uneven: 1 };
 
 /** The same letters without any hindrance, to see that a reader can read them at all. */
 export const plain: LetterStyle = { tilt: 0, overlap: -10, waves: 0, arcs: 0, patches: 0, uneven: 0 };
