@@ -137,14 +137,14 @@ describe.skipIf(why !== null)(`the forwarder${why ? ` (${why})` : ''}`, () => {
     const { pkcs12Base64: _, ...inPem } = credential;
     const person = await world.connect('client-1', { credential: inPem, name: 'short', more: '--renew' });
     const written = async () => {
-      const { stdout } = await world.hosts.run('client-1', 'cat /root/short.pem');
+      const { stdout } = await world.hosts.run('client-1', 'cat ~/short.pem');
       const certificate = new X509Certificate(stdout);
       return certificate.serialNumber === new X509Certificate(credential.certificatePem).serialNumber
         ? null
         : certificate;
     };
     const renewed = await until('it is written back', written, 20_000, 200);
-    const mode = await world.hosts.run('client-1', 'stat -c %a /root/short.key.pem /root/short.pem');
+    const mode = await world.hosts.run('client-1', 'stat -c %a ~/short.key.pem ~/short.pem');
     expect(mode.stdout.trim().split('\n')).toEqual(['600', '600']);
     expect((await world.journal()).filter(({ type }) => type === 'credential.renewed')).toMatchObject([
       { subject: 'Short Life', text: expect.stringContaining('0 more times') },
