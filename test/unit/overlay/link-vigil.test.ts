@@ -104,7 +104,7 @@ describe('dialling several addresses', () => {
   const plan = (dial: (address: string, signal: AbortSignal) => Promise<string>) => {
     const letGone: string[] = [];
     const dialled: string[] = [];
-    const result = dialFirst({
+    const result = dialFirst<string>({
       addresses: ['one', 'two', 'three'],
       clock,
       letGo: (address) => letGone.push(address),
