@@ -10,10 +10,6 @@ const benches: Readonly<Record<string, { what: string; load: () => Promise<Bench
     what: 'what a stock OCR solves of the human test, and what passing costs a bot',
     load: () => import('./human-test.ts'),
   },
-  'human-test': {
-    what: 'a stock OCR at images of the human test, a simple listener at its sounds, and what passing costs',
-    load: () => import('./human-test.ts'),
-  },
 };
 
 /** One bench: gets the words after its name and returns what it measured, with units in the names. */
