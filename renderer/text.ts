@@ -1,4 +1,4 @@
-import type { Attack, Drill, Move, Proposal, Ring } from '../core/contract/domain.ts';
+import type { Attack, Drill, Move, Proposal, RingVerification } from '../core/contract/domain.ts';
 import { count, duration, place, seconds, span, timeWithMs } from './format.ts';
 
 /** Every text of the window, in one place. Sentence case, plain verbs, no exclamation. */
@@ -282,6 +282,8 @@ export const text = {
       relays: 'relays',
       activity: 'activity',
       reach: 'reach',
+      invariant: 'invariant',
+      flooded: 'flooded: out of the ring, clients go elsewhere',
       none: 'none',
       inOut: (i: string, o: string) => `${i} in, ${o} out`,
       of: (capacity: string) => `of ${capacity}`,
@@ -297,10 +299,10 @@ export const text = {
   },
   ring: {
     verify: 'Verify the ring',
-    verified: (ring: Ring) =>
-      ring.holds
-        ? 'The ring invariant holds.'
-        : `The ring invariant is broken${ring.culprit ? ` at ${ring.culprit}` : ''}${ring.rule ? `: ${ring.rule}` : ''}.`,
+    verified: ({ members, violations: [found] }: RingVerification) =>
+      found
+        ? `The ring invariant is broken at ${found.culprit}: ${found.sentence}`
+        : `The ring invariant holds over ${count(members.length, 'member', 'members')}.`,
   },
   credential: {
     title: 'Credentials',

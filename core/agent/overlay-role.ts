@@ -16,6 +16,9 @@ import { systemClock } from '../runtime/clock.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { Link } from '../runtime/link/link.ts';
 import { secureRandom } from '../runtime/random.ts';
+import { type AttackAlarm, AttackDetector, type AttackEvent } from '../sites/attack/attack-detector.ts';
+import { LinkSampler } from '../sites/attack/link-sampler.ts';
+import { FloodRetreat } from './flood-retreat.ts';
 import { refusedBy } from './refused-by.ts';
 import type { RoleContext, RunningRole } from './role.ts';
 
@@ -24,16 +27,31 @@ type OverlayConfiguration = NonNullable<AgentConfiguration['roles']['overlay']>;
 /** Ends of a session that neither its client nor its service wanted. */
 const lostBy = new Set(['SESSION_LOST', 'PARKED_TOO_LONG', 'SESSION_PROTOCOL']);
 const ringMethods = ['ping', 'state', 'step', 'notify', 'leaving'] as const;
-const successorListLength = 4;
+/** How long an orderly departure may take: handing over, and telling the neighbours. */
+const departureMs = 1_500;
+const linkLookMs = 150;
+const enterAgainMs = 250;
 
 /** Runs an overlay node on this host: ring, directory, access point and servlet on shared links. */
 export async function startOverlayRole(
   configuration: OverlayConfiguration,
   context: RoleContext,
 ): Promise<RunningRole> {
+  /** Whom a flooded node turns away: clients at once, everybody when it has left the ring. */
+  let refusing: 'nobody' | 'clients' | 'everybody' = 'nobody';
   const authorise = (certificate: X509Certificate): OverlayIdentity => {
     context.verifyPeer(certificate);
     return readIdentity(certificate);
+  };
+  const admit = (certificate: X509Certificate): OverlayIdentity => {
+    const identity = authorise(certificate);
+    if (refusing === 'everybody' || (refusing === 'clients' && identity.role === 'client'))
+      throw new MoveError(
+        'OVERLAY_NODE_FLOODED',
+        `The overlay node ${context.host} is flooded and takes nobody in. Use another one.`,
+        { node: context.host },
+      );
+    return identity;
   };
   const peers: Peer[] = configuration.peers.map(({ name, address, port, identifier }) => ({
     name,
@@ -73,13 +91,14 @@ export async function startOverlayRole(
       transport,
       clock: systemClock,
       random: secureRandom,
-      successorListLength,
+      successorListLength: configuration.successorListLength,
       onTrouble: (trouble) => context.log(`ring: ${trouble.code} ${trouble.message}`),
     });
     const directory = new Directory({
       ring,
       transport,
       clock: systemClock,
+      replicas: configuration.successorListLength - 1,
       verify: (candidate, announcer) => {
         const record = verifyLocationRecord(candidate, {
           trustPem: context.trustPem,
@@ -137,9 +156,11 @@ export async function startOverlayRole(
     locator: compose,
     peers: () => peers,
     authorise,
+    admit,
     readIdentity,
     events: (event) => {
-      refusedBy(event, context);
+      // Peers that look whether the storm is over are no news.
+      if (event.type !== 'refused' || event.code !== 'OVERLAY_NODE_FLOODED') refusedBy(event, context);
       if (event.type === 'session-closed' && event.code)
         context.log(`a session of ${event.client} with ${event.service} ended: ${event.code}`);
       if (event.type === 'session-closed' && lostBy.has(event.code ?? ''))
@@ -150,10 +171,85 @@ export async function startOverlayRole(
   });
   if (!parts) throw new MoveError('INTERNAL', 'The overlay node did not ask for its locator.');
   const { ring, directory, locator }: { ring: RingNode; directory: Directory; locator: RingLocator } = parts;
-  // The first start makes the ring together with all others; a later one joins what runs.
-  void ring
-    .enter(peers, peers)
-    .catch((thrown) => context.log(`entering the ring: ${toMoveError(thrown).message}`));
+  let stopped = false;
+  /** The first start makes the ring together with all others; a later one joins what runs, and tries until it may. */
+  const enter = async (): Promise<void> => {
+    while (!stopped && !retreat.away && !ring.status().member) {
+      try {
+        await ring.enter(peers, peers);
+      } catch (thrown) {
+        context.log(`entering the ring: ${toMoveError(thrown).message}`);
+        if (toMoveError(thrown).code === 'RING_TOO_SMALL') return;
+        await new Promise<void>((resolve) => systemClock.after(enterAgainMs, resolve));
+      }
+    }
+  };
+  /** Gives the records to those who hold them next, then tells the neighbours. Bounded: they notice by themselves. */
+  const depart = async (): Promise<void> => {
+    const late = Promise.withResolvers<void>();
+    const cancel = systemClock.after(departureMs, late.resolve);
+    await Promise.race([directory.handOver().then(() => ring.leave()), late.promise]);
+    cancel();
+    ring.stop();
+  };
+  /** Ends a join that is under way: it would go on for half a minute. */
+  const stopJoining = (): void => {
+    if (!ring.status().member) ring.stop();
+  };
+  /** After it has gone the ring must still have the members that Zave's rule asks for. */
+  const maySpareThisNode = (): boolean => {
+    const { predecessor, successors } = ring.status();
+    const others = new Set(successors.map(({ identifier }) => identifier));
+    if (predecessor) others.add(predecessor.identifier);
+    return others.size > configuration.successorListLength;
+  };
+  let storm: AttackAlarm | null = null;
+  const tellStorm = (state: 'retreated' | 'returned', left: boolean): void => {
+    if (!storm) return;
+    const event = {
+      type: 'overlay-flood',
+      at: systemClock.now(),
+      state,
+      evidence: storm.evidence.sentence,
+      inboundMbit: storm.evidence.inboundMbit,
+      left,
+      firstEvidenceAt: storm.firstEvidenceAt,
+      detectedAt: storm.detectedAt,
+    } as const;
+    if (state === 'retreated') context.events.tellLasting('overlay-flood', event);
+    else context.events.tellEnd('overlay-flood', event);
+  };
+  const retreat = new FloodRetreat({
+    clock: systemClock,
+    async retreat() {
+      refusing = 'clients';
+      const cut = node.recheck();
+      const leaving = maySpareThisNode();
+      context.log(`flooded: ${cut} clients are sent elsewhere${leaving ? ', leaving the ring' : ''}`);
+      if (leaving) {
+        await depart();
+        refusing = 'everybody';
+        node.recheck();
+      }
+      tellStorm('retreated', leaving);
+    },
+    async comeBack() {
+      refusing = 'nobody';
+      context.log('the storm is over: taking clients again');
+      await enter();
+      tellStorm('returned', true);
+    },
+  });
+  const watch = watchLink(configuration, context, (event) => {
+    if (event.type === 'cleared') {
+      retreat.cleared(event.cleared.kind);
+      return;
+    }
+    storm = event.alarm;
+    retreat.alarm(event.alarm.kind);
+    stopJoining();
+  });
+  void enter();
   const services = new Set<string>();
 
   return {
@@ -168,6 +264,7 @@ export async function startOverlayRole(
           predecessor: status.predecessor?.identifier ?? null,
           successors: status.successors.map((peer) => peer.identifier),
           fingers: status.fingers.map(({ peer }) => peer.identifier),
+          flooded: retreat.away,
           clientLinks: nodeStatus.clients.length,
           sessions: Object.fromEntries(
             Object.entries(nodeStatus.services).map(([service, { open, parked }]) => [
@@ -193,12 +290,34 @@ export async function startOverlayRole(
     },
     recheck: () => node.recheck(),
     async stop() {
+      stopped = true;
+      watch.close();
+      stopJoining();
+      await retreat.close();
+      await depart();
       await locator.close();
       directory.close();
-      ring.stop();
       await node.close();
     },
   };
+}
+
+/** Watches the node's own link for a flood, as a site watches its primary one (MOVE section 2.4). */
+function watchLink(
+  { primaryInterface, primaryCapacityMbit }: OverlayConfiguration,
+  context: RoleContext,
+  onEvent: (event: AttackEvent) => void,
+): { close(): void } {
+  // A ring has many nodes and each of them can be spared: six times less often than a site, which cannot.
+  const sampler = new LinkSampler({ device: primaryInterface, periodMs: linkLookMs });
+  const detector = new AttackDetector({ capacityMbit: primaryCapacityMbit, windowMs: 3 * linkLookMs });
+  sampler.start(
+    (sample) => {
+      for (const event of detector.observe(sample)) onEvent(event);
+    },
+    (fault) => context.log(`watching the link ended: ${fault.code} ${fault.message}`),
+  );
+  return sampler;
 }
 
 const directoryMethods: Readonly<Record<string, readonly string[]>> = {

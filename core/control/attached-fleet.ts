@@ -49,6 +49,7 @@ export class AttachedFleet {
   readonly #refusedLoads: RefusedLoads;
   #stopping = false;
   readonly #failedAgents = new Set<string>();
+  readonly #floodedNodes = new Set<string>();
   readonly #refusals = new Map<string, number>();
   readonly #waits = new Set<() => void>();
   #stopped = false;
@@ -421,6 +422,7 @@ export class AttachedFleet {
             predecessor: null,
             fingers: [],
             roles: [],
+            flooded: false,
             clientLinks: 0,
             sessions: 0,
           },
@@ -480,6 +482,27 @@ export class AttachedFleet {
       });
   }
 
+  /** An overlay node that is flooded has gone from the ring, or is back; a node that lasts is told again on reconnect. */
+  #showNodeFlood(node: string, event: Extract<AgentEvent, { type: 'overlay-flood' }>): void {
+    const { store, recorder } = this.context;
+    const flooded = event.state === 'retreated';
+    if (!store.state.nodes[node] || this.#floodedNodes.has(node) === flooded) return;
+    if (flooded) this.#floodedNodes.add(node);
+    else this.#floodedNodes.delete(node);
+    recorder.record({
+      kind: 'observation',
+      type: flooded ? 'node.flooded' : 'node.returned',
+      tone: flooded ? 'attack' : 'good',
+      text: flooded
+        ? `${node} is flooded${event.left ? ', has left the ring' : ', stays on a ring too small to lose it'} and sends its clients elsewhere: ${event.evidence}`
+        : `${node} is back on the ring and takes clients again.`,
+      subject: node,
+      actor: `agent:${node}`,
+      data: { firstEvidenceAt: event.firstEvidenceAt, detectedAt: event.detectedAt, at: event.at },
+      changes: [{ op: 'patch', collection: 'nodes', id: node, value: { flooded } }],
+    });
+  }
+
   /** Somebody who tries again and again is journalled once in a while, not each time. */
   #isNews(refusal: string): boolean {
     const now = this.context.clock.monotonic();
@@ -494,6 +517,7 @@ export class AttachedFleet {
     const { recorder } = this.context;
     if (event.type === 'links') this.observer.links(host, event.links);
     else if (event.type === 'attack') this.response.report(host, event);
+    else if (event.type === 'overlay-flood') this.#showNodeFlood(host, event);
     else if (event.type === 'refused') {
       if (!this.#isNews(`${host} ${event.code} ${event.who}`)) return;
       recorder.record({

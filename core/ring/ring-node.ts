@@ -9,7 +9,7 @@ import type { Peer, PingAnswer, RingCaller } from './messages.ts';
 import { asRecord, parseOptionalPeer, parsePeer, parsePeers } from './messages.ts';
 import { RingCalls, stepAnswer } from './ring-calls.ts';
 import type { RingNodeOptions, RingStatus } from './ring-node-options.ts';
-import { defaultSuccessorListLength } from './ring-node-options.ts';
+import { defaultSuccessorListLength, longestSuccessorList } from './ring-node-options.ts';
 import { RoutingState } from './routing-state.ts';
 
 const busyRounds = 3;
@@ -49,8 +49,11 @@ export class RingNode {
     };
     this.#trouble = options.onTrouble ?? (() => undefined);
     const { self, transport, clock, random, successorListLength } = this.#options;
-    if (successorListLength < 1 || successorListLength > 16) {
-      throw new MoveError('RING_OPTIONS', 'The length of successor lists must be from 1 to 16.');
+    if (successorListLength < 1 || successorListLength > longestSuccessorList) {
+      throw new MoveError(
+        'RING_OPTIONS',
+        `The length of successor lists must be from 1 to ${longestSuccessorList}.`,
+      );
     }
     this.#state = new RoutingState(self, successorListLength);
     this.#calls = new RingCalls(this.#state, transport, this.#options);
