@@ -155,6 +155,7 @@ export async function startOverlayRole(
     listen: { host: configuration.listen.address, port: configuration.listen.port },
     locator: compose,
     peers: () => peers,
+    nodeList: context.nodeList,
     authorise,
     admit,
     readIdentity,

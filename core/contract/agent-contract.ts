@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { nodeListSchema } from './node-list.ts';
 
 /**
  * What a host's agent can be asked, over the control plane's SSH connection to its unix socket.
@@ -49,6 +50,7 @@ export const agentConfigurationSchema = z.object({
       .optional(),
   }),
   revoked: z.array(z.string()).describe('serial numbers that are no longer accepted'),
+  nodeList: nodeListSchema.optional().describe('the signed list of overlay nodes, once there is one'),
 });
 export type AgentConfiguration = z.infer<typeof agentConfigurationSchema>;
 
@@ -201,6 +203,11 @@ export const agentContract = {
     'Replaces the set of revoked serials and cuts live links that hold one.',
     z.object({ serials: z.array(z.string()) }),
     z.object({ linksCut: z.number().int() }),
+  ),
+  'agent.nodes': method(
+    'Hands over a newer signed list of overlay nodes; an older one changes nothing. Kept durably.',
+    z.object({ list: nodeListSchema }),
+    z.object({ version: z.number().int().describe('of the list that holds now') }),
   ),
   'overlay.status': method('The ring and the sessions as this node sees them.', nothing, overlayStatusSchema),
   'overlay.fetch': method(

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { AgentEvent, ServiceDescription } from '../contract/agent-contract.ts';
 import type { Service } from '../contract/domain.ts';
+import type { NodeList } from '../contract/node-list.ts';
 import type { Change, CollectionName } from '../contract/state.ts';
 import { Fleet, type HostReach } from '../fleet/fleet.ts';
 import type { LabManifest } from '../lab/manifest.ts';
@@ -14,6 +15,7 @@ import { Enrolment } from './enrolment.ts';
 import { Floods } from './floods.ts';
 import { endpointOf, inventoryOf, publicAddress } from './host-plan.ts';
 import { Moves } from './moves-control.ts';
+import { NodeListKeeper } from './node-list-keeper.ts';
 import { Observer } from './observer.ts';
 import { RefusedLoads } from './refused-loads.ts';
 import { Seat } from './seats.ts';
@@ -21,6 +23,7 @@ import { ServiceKeys } from './service-keys.ts';
 
 /** How services of an image are started. */
 const imageCommands: Readonly<Record<string, readonly string[]>> = { apache: apacheCommand };
+const agentRoles: readonly string[] = ['overlay', 'site', 'stone'];
 const probePath = '/icons/blank.gif';
 const seatLifetimeMs = 7 * 24 * 3600 * 1000;
 const seatLimitMs = 5_000;
@@ -45,6 +48,7 @@ export class AttachedFleet {
   readonly #agents: AgentConnections;
   readonly #enrolment: Enrolment;
   readonly #keys: ServiceKeys;
+  readonly #nodeList: NodeListKeeper;
   readonly #seats: Seat[] = [];
   readonly #refusedLoads: RefusedLoads;
   #stopping = false;
@@ -64,11 +68,19 @@ export class AttachedFleet {
       authority: shared.authority,
       passphrase: shared.passphrase,
     });
+    this.#nodeList = new NodeListKeeper({
+      authority: shared.authority,
+      directory: shared.home,
+      clock: shared.clock,
+      log: shared.log,
+      hand: (list) => this.#handNodeList(list),
+    });
     this.#enrolment = new Enrolment({
       authority: shared.authority,
       manifest,
       directory: shared.home,
       revoked: () => [...shared.authority.revokedSerials()],
+      nodeList: this.#nodeList,
     });
     const seats = () => this.#seats;
     this.moves = new Moves(this.context, this.#keys, seats);
@@ -106,7 +118,7 @@ export class AttachedFleet {
     this.#mustGoOn();
     this.#showHosts();
     const withAgents = Object.values(manifest.hosts)
-      .filter((host) => ['overlay', 'site', 'stone'].includes(host.role))
+      .filter((host) => agentRoles.includes(host.role))
       .map((host) => host.name);
     this.#agents.keep(withAgents);
     await this.#reachable(withAgents);
@@ -145,6 +157,23 @@ export class AttachedFleet {
       .length;
   }
 
+  /** To agents that answer; the others get it with their configuration when they come back. */
+  #handNodeList(list: NodeList): void {
+    this.context.recorder.record({
+      kind: 'observation',
+      type: 'overlay.listed',
+      tone: 'muted',
+      text: `The list of overlay nodes is signed anew: version ${list.version}, ${list.nodes.length} nodes.`,
+      data: { version: list.version, expiresAt: list.expiresAt },
+    });
+    const { hosts } = this.context.manifest;
+    for (const { name } of Object.values(hosts).filter((host) => agentRoles.includes(host.role)))
+      void this.context
+        .agent(name)
+        .then((agent) => agent.call('agent.nodes', { list }, { deadlineMs: 5_000 }))
+        .catch((thrown) => this.context.log(`the list of nodes for ${name}: ${toMoveError(thrown).message}`));
+  }
+
   /** Lets go of everything on this side; the lab, agents and pods go on. */
   async stop(): Promise<void> {
     this.#stopping = true;
@@ -154,6 +183,7 @@ export class AttachedFleet {
     for (const cancel of this.#waits) cancel();
     this.observer.stop();
     this.#refusedLoads.stop();
+    this.#nodeList.stop();
     this.moves.stop();
     for (const seat of this.#seats) seat.stop();
     this.#agents.close();

@@ -1,5 +1,6 @@
-import { generateKeyPairSync, type X509Certificate } from 'node:crypto';
+import { generateKeyPairSync, webcrypto, type X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
+import { canonicalJson } from '../runtime/canonical-json.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { ISSUED_FILE, readAuthority, writeAuthority } from './authority-files.ts';
@@ -22,6 +23,8 @@ import {
 } from './issue-request.ts';
 import { checkPassword, createPkcs12, generatePassword } from './pkcs12.ts';
 import { LIST_LIFETIME_MS, signRevocationList } from './revocation-list.ts';
+
+const { subtle } = webcrypto;
 
 export interface AuthorityOptions {
   directory: string;
@@ -178,6 +181,23 @@ export class Authority {
     const now = this.clock.now();
     const revoked = this.store.revoked(now - LIST_LIFETIME_MS);
     return signRevocationList(revoked, this.store.nextRevocationListNumber(), now, signer);
+  }
+
+  /**
+   * Signs a statement that is no certificate: ECDSA P-256 with SHA-256 (IEEE P1363, base64) over the purpose, a line
+   * feed and the canonical JSON. The purpose keeps a signature from being taken for one of something else.
+   * @throws MoveError `AUTHORITY_CLOSED`, `REQUEST_INVALID`.
+   */
+  async signStatement(purpose: string, statement: unknown): Promise<string> {
+    if (!/^move-[a-z-]+-\d+$/.test(purpose))
+      throw new MoveError('REQUEST_INVALID', 'A statement is signed for a purpose such as move-node-list-1.');
+    const bytes = Buffer.from(`${purpose}\n${canonicalJson(statement)}`);
+    const signature = await subtle.sign(
+      { name: 'ECDSA', hash: 'SHA-256' },
+      this.openSigner().signingKey,
+      bytes,
+    );
+    return Buffer.from(signature).toString('base64');
   }
 
   /** Lets go of the key and closes the store. Safe to call twice. */
