@@ -398,12 +398,13 @@ export const text = {
     run: 'Run the drill',
     started: (d: Drill) =>
       d.broughtHomeFrom
-        ? `Drill started; the service comes home to ${place(d.site)} first.`
+        ? `Drill started; the service comes home${d.kind === 'node-flood' ? '' : ` to ${place(d.site)}`} first.`
         : `Drill started against ${place(d.site)}.`,
-    broughtHome: (from: string, home: string) =>
-      `The service is brought home from ${place(from)} to ${place(home)} before the drill begins.`,
+    broughtHome: (from: string, home: string | null) =>
+      `The service is brought home from ${place(from)}${home === null ? '' : ` to ${place(home)}`} before the drill begins.`,
     kinds: {
       'udp-flood': 'UDP flood',
+      'node-flood': 'Node flood',
       'quiet-minute': 'Quiet minute',
       'honest-surge': 'Honest surge',
     } as Record<string, string>,
@@ -411,6 +412,8 @@ export const text = {
     hypotheses: {
       'udp-flood':
         'While three bots flood the primary link for 8 s, nobody on the overlay loses a request, and the service answers again from another site within a second.',
+      'node-flood':
+        'While three bots flood the overlay node that people enter by, it leaves the ring, they are in again by another one within three seconds, and it returns after the storm.',
       'quiet-minute': 'With nothing going on for a minute, no alarm is raised.',
       'honest-surge': 'When many known people come at once, no alarm is raised.',
     } as Record<string, string>,

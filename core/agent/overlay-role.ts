@@ -172,12 +172,16 @@ export async function startOverlayRole(
   });
   if (!parts) throw new MoveError('INTERNAL', 'The overlay node did not ask for its locator.');
   const { ring, directory, locator }: { ring: RingNode; directory: Directory; locator: RingLocator } = parts;
+  /** Everybody it can ask for its place: the authority's signed list where there is one, else those it began with. */
+  const contacts = (): readonly Peer[] => context.nodeList()?.nodes ?? peers;
+  // Whoever loses every successor at once finds back to the ring by asking them.
+  ring.onChange(() => ring.setContacts(contacts()));
   let stopped = false;
   /** The first start makes the ring together with all others; a later one joins what runs, and tries until it may. */
   const enter = async (): Promise<void> => {
     while (!stopped && !retreat.away && !ring.status().member) {
       try {
-        await ring.enter(peers, peers);
+        await ring.enter(peers, contacts());
       } catch (thrown) {
         context.log(`entering the ring: ${toMoveError(thrown).message}`);
         if (toMoveError(thrown).code === 'RING_TOO_SMALL') return;

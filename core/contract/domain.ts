@@ -264,7 +264,7 @@ export const credentialSchema = z.object({
 });
 export type Credential = z.infer<typeof credentialSchema>;
 
-export const drillKindSchema = z.enum(['udp-flood', 'quiet-minute', 'honest-surge']);
+export const drillKindSchema = z.enum(['udp-flood', 'node-flood', 'quiet-minute', 'honest-surge']);
 export type DrillKind = z.infer<typeof drillKindSchema>;
 
 export const drillSchema = z.object({

@@ -15,6 +15,7 @@ import { Enrolment } from './enrolment.ts';
 import { Floods } from './floods.ts';
 import { endpointOf, inventoryOf, publicAddress } from './host-plan.ts';
 import { Moves } from './moves-control.ts';
+import { NodeFloods } from './node-floods.ts';
 import { NodeListKeeper } from './node-list-keeper.ts';
 import { Observer } from './observer.ts';
 import { RefusedLoads } from './refused-loads.ts';
@@ -45,6 +46,7 @@ export class AttachedFleet {
   readonly drills: Drills;
   readonly floods: Floods;
   readonly observer: Observer;
+  readonly nodeFloods: NodeFloods;
   readonly #agents: AgentConnections;
   readonly #enrolment: Enrolment;
   readonly #keys: ServiceKeys;
@@ -53,7 +55,6 @@ export class AttachedFleet {
   readonly #refusedLoads: RefusedLoads;
   #stopping = false;
   readonly #failedAgents = new Set<string>();
-  readonly #floodedNodes = new Set<string>();
   readonly #refusals = new Map<string, number>();
   readonly #waits = new Set<() => void>();
   #stopped = false;
@@ -86,9 +87,18 @@ export class AttachedFleet {
     this.moves = new Moves(this.context, this.#keys, seats);
     this.response = new AttackResponse(this.context, this.moves);
     this.moves.onTakenBack = () => this.response.reconsider();
-    this.drills = new Drills(this.context, this.response, this.moves, seats);
     this.floods = new Floods(this.context);
     this.observer = new Observer(this.context, this.#enrolment, seats);
+    this.nodeFloods = new NodeFloods(this.context);
+    this.drills = new Drills({
+      context: this.context,
+      response: this.response,
+      moves: this.moves,
+      seats,
+      nodeFloods: this.nodeFloods,
+      verifyRing: (signal) => this.observer.verifyRing(signal),
+      nameOfNode: (address) => this.#enrolment.nameOf(address),
+    });
     this.#refusedLoads = new RefusedLoads({
       hosts: Object.keys(manifest.hosts),
       fleet,
@@ -512,27 +522,6 @@ export class AttachedFleet {
       });
   }
 
-  /** An overlay node that is flooded has gone from the ring, or is back; a node that lasts is told again on reconnect. */
-  #showNodeFlood(node: string, event: Extract<AgentEvent, { type: 'overlay-flood' }>): void {
-    const { store, recorder } = this.context;
-    const flooded = event.state === 'retreated';
-    if (!store.state.nodes[node] || this.#floodedNodes.has(node) === flooded) return;
-    if (flooded) this.#floodedNodes.add(node);
-    else this.#floodedNodes.delete(node);
-    recorder.record({
-      kind: 'observation',
-      type: flooded ? 'node.flooded' : 'node.returned',
-      tone: flooded ? 'attack' : 'good',
-      text: flooded
-        ? `${node} is flooded${event.left ? ', has left the ring' : ', stays on a ring too small to lose it'} and sends its clients elsewhere: ${event.evidence}`
-        : `${node} is back on the ring and takes clients again.`,
-      subject: node,
-      actor: `agent:${node}`,
-      data: { firstEvidenceAt: event.firstEvidenceAt, detectedAt: event.detectedAt, at: event.at },
-      changes: [{ op: 'patch', collection: 'nodes', id: node, value: { flooded } }],
-    });
-  }
-
   /** Somebody who tries again and again is journalled once in a while, not each time. */
   #isNews(refusal: string): boolean {
     const now = this.context.clock.monotonic();
@@ -547,7 +536,7 @@ export class AttachedFleet {
     const { recorder } = this.context;
     if (event.type === 'links') this.observer.links(host, event.links);
     else if (event.type === 'attack') this.response.report(host, event);
-    else if (event.type === 'overlay-flood') this.#showNodeFlood(host, event);
+    else if (event.type === 'overlay-flood') this.nodeFloods.report(host, event);
     else if (event.type === 'refused') {
       if (!this.#isNews(`${host} ${event.code} ${event.who}`)) return;
       recorder.record({

@@ -21,6 +21,7 @@ class World {
   floodStartedAt = Number.POSITIVE_INFINITY;
   overlayShape = (_at: number): Partial<ProbeSample> => ({});
   moves = true;
+  nodeReturns = true;
   preparation = async (_signal: AbortSignal): Promise<readonly string[]> => [];
   #alarm: ((at: number) => void) | undefined;
 
@@ -73,6 +74,14 @@ class World {
         };
         check();
       }),
+    awaitReturn: (since, signal) =>
+      new Promise((resolve, reject) => {
+        signal.addEventListener('abort', () => reject(new MoveError('CANCELLED', 'The wait was cancelled.')));
+        if (!this.nodeReturns) return;
+        const [detectedAt, retreatedAt, returnedAt] = [since + 200, since + 600, since + 15_000] as const;
+        this.clock.after(15_000, () => resolve({ detectedAt, retreatedAt, left: true, returnedAt }));
+      }),
+    ringViolations: async () => 0,
     tell: (event) => this.events.push(event),
   };
 
