@@ -147,6 +147,38 @@ test('a quiet minute sends nothing and waits for no move', async () => {
   expect([...world.running]).toEqual([]);
 });
 
+const nodeFlood = planDrill({
+  kind: 'node-flood',
+  service: 'shop.example',
+  site: 'node-4',
+  senders: ['bot-1', 'bot-2'],
+});
+
+test('a node flood waits for the node to return, and expects no move', async () => {
+  const world = new World();
+  world.moves = false;
+  const report = await world.run(undefined, nodeFlood);
+  expect(report.hypothesis.filter((statement) => !statement.held)).toEqual([]);
+  expect(report).toMatchObject({ verdict: true, detectedMs: 200, outageMs: null });
+  expect(report.attack).toMatchObject({ kind: 'node-flood', targetSite: 'node-4', bots: ['bot-1', 'bot-2'] });
+  expect([...world.running]).toEqual([]);
+});
+
+test('a node that does not return, or a ring that is broken, fails a node flood', async () => {
+  const world = new World();
+  world.moves = false;
+  world.nodeReturns = false;
+  world.ports.ringViolations = async () => 2;
+  const report = await world.run(undefined, nodeFlood);
+  expect(report.verdict).toBe(false);
+  expect(report.hypothesis.filter((statement) => !statement.held).map(({ measured }) => measured)).toEqual([
+    null,
+    2,
+    null,
+  ]);
+  expect([...world.running]).toEqual([]);
+});
+
 test('a move in an honest surge is noticed, and fails it', async () => {
   const world = new World();
   const surge = planDrill({

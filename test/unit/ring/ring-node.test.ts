@@ -112,6 +112,39 @@ describe('a ring node', () => {
     expect(membersNotSettled(world.states(), 3)).toEqual([]);
   });
 
+  it('finds back when its predecessor and all its successors fail at once', async () => {
+    const world = new World();
+    world.ring(12);
+    await world.pass(1000);
+    const order = world.states().sort((a, b) => (a.identifier < b.identifier ? -1 : 1));
+    for (const state of [order[0], ...order.slice(2, 5)]) world.kill(state?.name ?? '');
+    await world.pass(10_000);
+    expect(world.states()).toHaveLength(8);
+    expect(membersNotSettled(world.states(), 3)).toEqual([]);
+  });
+
+  it('finds back by the list of nodes when everybody it ever met is gone', async () => {
+    const world = new World();
+    const first = world.ring(5);
+    await world.pass(1000);
+    const late = Array.from({ length: 6 }, (_, index) => world.peer(`late-${index}`));
+    for (const peer of late) await world.during(world.add(peer).join([...first.slice(1), ...late]));
+    await world.pass(3000);
+    const lonely = world.nodes.get('node-1') as RingNode;
+    // The partition lasts longer than lost members are remembered.
+    world.network.partition([lonely.status().identifier]);
+    await world.pass(11 * 60_000);
+    expect(lonely.status().successors).toEqual([]);
+    for (const peer of first.slice(1)) world.kill(peer.name);
+    world.network.heal();
+    await world.pass(20_000);
+    expect(membersNotSettled(world.states(), 3)).not.toEqual([]);
+    lonely.setContacts(late);
+    await world.pass(10_000);
+    expect(world.states()).toHaveLength(7);
+    expect(membersNotSettled(world.states(), 3)).toEqual([]);
+  });
+
   it('joins two rings that a partition made of one', async () => {
     const world = new World();
     world.ring(8);
