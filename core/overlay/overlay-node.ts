@@ -8,7 +8,7 @@ import type { Random } from '../runtime/random.ts';
 import { secureRandom } from '../runtime/random.ts';
 import type { SessionStatus } from './access-point.ts';
 import { AccessPoint } from './access-point.ts';
-import { registerClientCalls } from './client-calls.ts';
+import { type RenewCertificate, registerClientCalls } from './client-calls.ts';
 import type { Authorise, ReadIdentity } from './identity.ts';
 import { LinkPool } from './link-pool.ts';
 import type { Locator } from './locator.ts';
@@ -31,6 +31,10 @@ export interface OverlayNodeOptions {
   peers: () => readonly OverlayPeer[];
   /** The signed list of overlay nodes to give to clients, once there is one. */
   nodeList?: () => NodeList | undefined;
+  /** The home site of a service, where the administrator has said it. */
+  homeOf?: (service: string) => string | undefined;
+  /** Passes requests for a renewed certificate on, where that can be done. */
+  renew?: RenewCertificate;
   /** Reads a certificate and objects to unwelcome holders (revoked ones). */
   authorise: Authorise;
   /** Judges who comes in, where that is more than `authorise`: a flooded node takes nobody. */
@@ -118,7 +122,14 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
     random,
     ...(options.parkDeadlineMs === undefined ? {} : { parkDeadlineMs: options.parkDeadlineMs }),
   });
-  registerClientCalls({ router, nodeList: options.nodeList ?? (() => undefined) });
+  registerClientCalls({
+    router,
+    watch,
+    name: options.name,
+    nodeList: options.nodeList ?? (() => undefined),
+    homeOf: options.homeOf ?? (() => undefined),
+    renew: options.renew,
+  });
   const servlet = registerServlet(router, { pool });
   const server = await listenRouted({
     ...options.listen,

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
 import { duplexPair } from 'node:stream';
 import { signDelegation } from '../../core/credentials/delegation.ts';
-import type { Forwarder } from '../../core/overlay/forwarder/forwarder.ts';
+import type { Forwarder, ForwarderOptions } from '../../core/overlay/forwarder/forwarder.ts';
 import { startForwarder } from '../../core/overlay/forwarder/forwarder.ts';
 import type { ForwarderEvent } from '../../core/overlay/forwarder/forwarder-event.ts';
 import { parsePortForward } from '../../core/overlay/forwarder/port-forward.ts';
@@ -84,6 +84,7 @@ export interface OverlayWorld {
       accessPoints?: number[];
       forwards?: string[];
       identity?: LinkIdentity;
+      settings?: Partial<ForwarderOptions>;
     },
   ): Promise<Forwarder>;
   until(what: string, condition: () => boolean): Promise<void>;
@@ -214,14 +215,16 @@ export async function createOverlayWorld(
         ),
       );
     },
-    async forwarder({ accessPoints = [0], forwards = [], identity, ...issue }) {
+    async forwarder({ accessPoints = [0], forwards = [], identity, settings = {}, ...issue }) {
       const issued =
         identity ??
         (await authority.issue({ role: 'client', name: 'ada', services: [serviceName], ...issue }));
       const forwarder = await startForwarder({
         identity: issued,
         authorise,
+        readIdentity: readTestIdentity,
         services: issue.services ?? [serviceName],
+        ...settings,
         accessPoints: accessPoints.map((index) => `127.0.0.1:${nodes[index]!.port}`),
         httpProxy: { host: '127.0.0.1', port: 0 },
         socksProxy: { host: '127.0.0.1', port: 0 },

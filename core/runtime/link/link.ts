@@ -99,6 +99,8 @@ export class Link {
   #nextId: number;
   #highestPeerId = 0;
   #flushing = false;
+  #heard = 0;
+  #sent = 0;
   #state: 'open' | 'closing' | 'closed' = 'open';
 
   constructor(parts: LinkParts) {
@@ -170,6 +172,21 @@ export class Link {
     return this.#streams.size;
   }
 
+  /** How often something was heard of the peer so far: silence is when it does not rise. */
+  get heard(): number {
+    return this.#heard;
+  }
+
+  /** How often something was sent on streams so far, which the peer would answer or at least acknowledge. */
+  get sent(): number {
+    return this.#sent;
+  }
+
+  /** Asks the peer for a sign of life, beside the link's own pulse. */
+  ping(): void {
+    if (this.#state === 'open') this.#pulse.ping();
+  }
+
   /**
    * Opens a stream and lets bytes flow before the peer has accepted it: `accepted` tells what became of it,
    * and a refusal destroys the stream with the peer's error. @throws MoveError `LINK_CLOSED`.
@@ -184,6 +201,7 @@ export class Link {
     this.#nextId += 2;
     this.#ownStreams += 1;
     this.#streams.set(stream.id, stream);
+    this.#sent += 1;
     this.#send(frame);
     return stream;
   }
@@ -312,6 +330,7 @@ export class Link {
       this.#ready.delete(stream);
       const { pieces, bytes } = stream.takeOutgoing(maxDataBytes);
       if (bytes > 0) {
+        this.#sent += 1;
         this.#socket.write(frameHeader(frameType.data, stream.id, bytes));
         const last = pieces.length - 1;
         for (let index = 0; index < last; index += 1) this.#socket.write(pieces[index]!);
@@ -331,6 +350,7 @@ export class Link {
 
   #onChunk(chunk: Buffer): void {
     this.#pulse.heard();
+    this.#heard += 1;
     if (this.#state !== 'open') return;
     try {
       this.#reader.push(chunk);

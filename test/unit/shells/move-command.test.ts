@@ -634,6 +634,7 @@ describe('connect', () => {
         settings.push(given);
         return {
           ready: { httpProxy: 'http://127.0.0.1:8080' },
+          status: () => ({ line: 'overlay via node-1' }),
           close: async () => void settings.push('closed'),
         };
       },
