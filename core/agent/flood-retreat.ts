@@ -2,9 +2,9 @@ import type { Clock } from '../runtime/clock.ts';
 
 export interface FloodRetreatOptions {
   clock: Clock;
-  /** Sends clients elsewhere and leaves the ring. */
+  /** Sends clients elsewhere and leaves the ring. Must not fail. */
   retreat: () => Promise<void>;
-  /** Takes the node's place on the ring and clients again. */
+  /** Takes the node's place on the ring and clients again. Must not fail. */
   comeBack: () => Promise<void>;
   /** Milliseconds without a sign of a flood before the node comes back. 5,000. */
   calmMs?: number;

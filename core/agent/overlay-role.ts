@@ -16,10 +16,11 @@ import { systemClock } from '../runtime/clock.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { Link } from '../runtime/link/link.ts';
 import { secureRandom } from '../runtime/random.ts';
-import { type AttackAlarm, AttackDetector, type AttackEvent } from '../sites/attack/attack-detector.ts';
-import { LinkSampler } from '../sites/attack/link-sampler.ts';
+import type { AttackAlarm } from '../sites/attack/attack-detector.ts';
 import { FloodRetreat } from './flood-retreat.ts';
+import { watchLink } from './link-watch.ts';
 import { refusedBy } from './refused-by.ts';
+import { RingMembership } from './ring-membership.ts';
 import type { RoleContext, RunningRole } from './role.ts';
 
 type OverlayConfiguration = NonNullable<AgentConfiguration['roles']['overlay']>;
@@ -27,10 +28,6 @@ type OverlayConfiguration = NonNullable<AgentConfiguration['roles']['overlay']>;
 /** Ends of a session that neither its client nor its service wanted. */
 const lostBy = new Set(['SESSION_LOST', 'PARKED_TOO_LONG', 'SESSION_PROTOCOL']);
 const ringMethods = ['ping', 'state', 'step', 'notify', 'leaving'] as const;
-/** How long an orderly departure may take: handing over, and telling the neighbours. */
-const departureMs = 1_500;
-const linkLookMs = 150;
-const enterAgainMs = 250;
 
 /** Runs an overlay node on this host: ring, directory, access point and servlet on shared links. */
 export async function startOverlayRole(
@@ -172,42 +169,16 @@ export async function startOverlayRole(
   });
   if (!parts) throw new MoveError('INTERNAL', 'The overlay node did not ask for its locator.');
   const { ring, directory, locator }: { ring: RingNode; directory: Directory; locator: RingLocator } = parts;
-  /** Everybody it can ask for its place: the authority's signed list where there is one, else those it began with. */
-  const contacts = (): readonly Peer[] => context.nodeList()?.nodes ?? peers;
-  // Whoever loses every successor at once finds back to the ring by asking them.
-  ring.onChange(() => ring.setContacts(contacts()));
-  let stopped = false;
-  /** The first start makes the ring together with all others; a later one joins what runs, and tries until it may. */
-  const enter = async (): Promise<void> => {
-    while (!stopped && !retreat.away && !ring.status().member) {
-      try {
-        await ring.enter(peers, contacts());
-      } catch (thrown) {
-        context.log(`entering the ring: ${toMoveError(thrown).message}`);
-        if (toMoveError(thrown).code === 'RING_TOO_SMALL') return;
-        await new Promise<void>((resolve) => systemClock.after(enterAgainMs, resolve));
-      }
-    }
-  };
-  /** Gives the records to those who hold them next, then tells the neighbours. Bounded: they notice by themselves. */
-  const depart = async (): Promise<void> => {
-    const late = Promise.withResolvers<void>();
-    const cancel = systemClock.after(departureMs, late.resolve);
-    await Promise.race([directory.handOver().then(() => ring.leave()), late.promise]);
-    cancel();
-    ring.stop();
-  };
-  /** Ends a join that is under way: it would go on for half a minute. */
-  const stopJoining = (): void => {
-    if (!ring.status().member) ring.stop();
-  };
-  /** After it has gone the ring must still have the members that Zave's rule asks for. */
-  const maySpareThisNode = (): boolean => {
-    const { predecessor, successors } = ring.status();
-    const others = new Set(successors.map(({ identifier }) => identifier));
-    if (predecessor) others.add(predecessor.identifier);
-    return others.size > configuration.successorListLength;
-  };
+  const membership = new RingMembership({
+    ring,
+    directory,
+    clock: systemClock,
+    successorListLength: configuration.successorListLength,
+    firstMembers: peers,
+    // The authority's signed list where there is one, else those it began with.
+    contacts: () => context.nodeList()?.nodes ?? peers,
+    log: context.log,
+  });
   let storm: AttackAlarm | null = null;
   const tellStorm = (state: 'retreated' | 'returned', left: boolean): void => {
     if (!storm) return;
@@ -229,10 +200,10 @@ export async function startOverlayRole(
     async retreat() {
       refusing = 'clients';
       const cut = node.recheck();
-      const leaving = maySpareThisNode();
+      const leaving = membership.isDispensable;
       context.log(`flooded: ${cut} clients are sent elsewhere${leaving ? ', leaving the ring' : ''}`);
       if (leaving) {
-        await depart();
+        await membership.depart();
         refusing = 'everybody';
         node.recheck();
       }
@@ -241,20 +212,24 @@ export async function startOverlayRole(
     async comeBack() {
       refusing = 'nobody';
       context.log('the storm is over: taking clients again');
-      await enter();
+      await membership.enter();
       tellStorm('returned', true);
     },
   });
-  const watch = watchLink(configuration, context, (event) => {
-    if (event.type === 'cleared') {
-      retreat.cleared(event.cleared.kind);
-      return;
-    }
-    storm = event.alarm;
-    retreat.alarm(event.alarm.kind);
-    stopJoining();
-  });
-  void enter();
+  const watch = watchLink(
+    { device: configuration.primaryInterface, capacityMbit: configuration.primaryCapacityMbit },
+    (event) => {
+      if (event.type === 'cleared') {
+        retreat.cleared(event.cleared.kind);
+        return;
+      }
+      storm = event.alarm;
+      retreat.alarm(event.alarm.kind);
+      membership.forgo();
+    },
+    (fault) => context.log(`watching the link ended: ${fault.code} ${fault.message}`),
+  );
+  void membership.enter();
   const services = new Set<string>();
 
   return {
@@ -295,34 +270,15 @@ export async function startOverlayRole(
     },
     recheck: () => node.recheck(),
     async stop() {
-      stopped = true;
       watch.close();
-      stopJoining();
+      membership.forgo();
       await retreat.close();
-      await depart();
+      await membership.depart();
       await locator.close();
       directory.close();
       await node.close();
     },
   };
-}
-
-/** Watches the node's own link for a flood, as a site watches its primary one (MOVE section 2.4). */
-function watchLink(
-  { primaryInterface, primaryCapacityMbit }: OverlayConfiguration,
-  context: RoleContext,
-  onEvent: (event: AttackEvent) => void,
-): { close(): void } {
-  // A ring has many nodes and each of them can be spared: six times less often than a site, which cannot.
-  const sampler = new LinkSampler({ device: primaryInterface, periodMs: linkLookMs });
-  const detector = new AttackDetector({ capacityMbit: primaryCapacityMbit, windowMs: 3 * linkLookMs });
-  sampler.start(
-    (sample) => {
-      for (const event of detector.observe(sample)) onEvent(event);
-    },
-    (fault) => context.log(`watching the link ended: ${fault.code} ${fault.message}`),
-  );
-  return sampler;
 }
 
 const directoryMethods: Readonly<Record<string, readonly string[]>> = {

@@ -140,7 +140,7 @@ export class RingNode {
   /**
    * What a node does at its start: joins when one of the others is in a running ring, else starts a ring
    * when it is among `firstMembers`, else waits for one to join until `deadlineMs` from now.
-   * @throws MoveError `RING_JOIN_FAILED`, `RING_TOO_SMALL`, `RING_ALREADY_MEMBER`.
+   * @throws MoveError `RING_JOIN_FAILED`, `RING_TOO_SMALL`, `RING_ALREADY_MEMBER`, `CANCELLED` after `stop`.
    */
   async enter(firstMembers: readonly Peer[], contacts: readonly Peer[], deadlineMs = 30_000): Promise<void> {
     const { self } = this.#options;
@@ -149,7 +149,10 @@ export class RingNode {
     ];
     const others = known.filter((peer) => peer.identifier !== self.identifier);
     const first = firstMembers.some((peer) => peer.identifier === self.identifier);
-    if (first && (await this.#running(others)).length === 0) this.create(firstMembers);
+    const membership = this.#membership;
+    const alone = first && (await this.#running(others)).length === 0;
+    this.#mustStillJoin(membership);
+    if (alone) this.create(firstMembers);
     else await this.join(others, deadlineMs);
   }
 
