@@ -231,6 +231,7 @@ export const text = {
   map: {
     label: 'Live map of ring, sites, stones, clients and attackers',
     nodes: (n: number) => count(n, 'node', 'nodes'),
+    flooded: 'flooded',
     holds: 'ring invariant holds',
     broken: 'ring invariant broken',
     unknown: 'ring not verified yet',
