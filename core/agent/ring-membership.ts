@@ -30,8 +30,11 @@ export class RingMembership {
   constructor(options: RingMembershipOptions) {
     this.#options = options;
     const { ring, contacts } = options;
-    // Whoever loses every successor at once finds back to the ring by asking them.
-    ring.onChange(() => ring.setContacts(contacts()));
+    ring.onChange(() => {
+      this.#wasMember ||= ring.status().formed;
+      // Whoever loses every successor at once finds back to the ring by asking them.
+      ring.setContacts(contacts());
+    });
   }
 
   /** The first start makes the ring together with all others; a later one joins what runs. Tries until `forgo`. */
@@ -42,7 +45,6 @@ export class RingMembership {
       try {
         if (this.#wasMember) await ring.join(contacts());
         else await ring.enter(firstMembers, contacts());
-        this.#wasMember = true;
       } catch (thrown) {
         const error = toMoveError(thrown);
         if (this.#wanted) log(`entering the ring: ${error.message}`);
