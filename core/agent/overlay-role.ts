@@ -20,6 +20,7 @@ import type { AttackAlarm } from '../sites/attack/attack-detector.ts';
 import { FloodRetreat } from './flood-retreat.ts';
 import { watchLink } from './link-watch.ts';
 import { refusedBy } from './refused-by.ts';
+import { Renewals } from './renewals.ts';
 import { RingMembership } from './ring-membership.ts';
 import type { RoleContext, RunningRole } from './role.ts';
 
@@ -55,6 +56,8 @@ export async function startOverlayRole(
     address: `${address}:${port}`,
     identifier,
   }));
+  const homes = new Map(configuration.homes?.map(({ service, site }) => [service, site]));
+  const renewals = new Renewals(context.events);
   const own = ringIdentifierOf(new X509Certificate(context.identity().certificatePem));
   const self: Peer = {
     name: context.host,
@@ -153,6 +156,8 @@ export async function startOverlayRole(
     locator: compose,
     peers: () => peers,
     nodeList: context.nodeList,
+    homeOf: (service) => homes.get(service),
+    renew: renewals.renew,
     authorise,
     admit,
     readIdentity,
@@ -261,6 +266,10 @@ export async function startOverlayRole(
             owner,
           })),
         };
+      },
+      'overlay.renewed': (answer) => {
+        renewals.answered(answer);
+        return {};
       },
       'overlay.prepare': ({ sites }) => {
         node.prepare(sites.map(({ name, address, port }) => ({ name, address: `${address}:${port}` })));

@@ -27,6 +27,10 @@ export const agentConfigurationSchema = z.object({
         successorListLength: z.number().int().min(1).max(16),
         primaryInterface: z.string(),
         primaryCapacityMbit: z.number(),
+        homes: z
+          .array(z.object({ service: z.string(), site: z.string() }))
+          .optional()
+          .describe('the home sites of services, where people may use them directly'),
       })
       .optional()
       .describe('a member of the ring; peers are all members at the start'),
@@ -164,6 +168,13 @@ export const agentEventSchema = z.discriminatedUnion('type', [
   }),
   z.object({ type: z.literal('refused'), at, code: z.string(), message: z.string(), who: z.string() }),
   z.object({
+    type: z.literal('renewal'),
+    at,
+    id: z.string().describe('to answer with'),
+    serial: z.string().describe('of the certificate that the asker has proven to hold'),
+    requestPem: z.string().describe('a PKCS#10 request for the new key'),
+  }),
+  z.object({
     type: z.literal('move-progress'),
     at,
     move: z.string(),
@@ -210,6 +221,15 @@ export const agentContract = {
     z.object({ version: z.number().int().describe('of the list that holds now') }),
   ),
   'overlay.status': method('The ring and the sessions as this node sees them.', nothing, overlayStatusSchema),
+  'overlay.renewed': method(
+    'Answers the event "renewal": the certificate, or why there is none.',
+    z.object({
+      id: z.string(),
+      certificatePem: pem.nullable(),
+      error: z.object({ code: z.string(), message: z.string() }).nullable(),
+    }),
+    nothing,
+  ),
   'overlay.fetch': method(
     'The location record of a service, as the directory gives it.',
     z.object({ service: z.string() }),

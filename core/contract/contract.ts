@@ -88,6 +88,12 @@ export const contract = {
       services: z.union([z.literal('any'), z.array(hostname).min(1).max(64)]),
       days: z.number().min(0.0001).max(825).describe('lifetime in days'),
       password: z.string().min(8).max(256).describe('protects the PKCS#12 file'),
+      renewals: z
+        .int()
+        .min(0)
+        .max(1000)
+        .default(12)
+        .describe('how often its holder may renew it, each time for the same lifetime'),
     }),
     z.object({
       credential: credentialSchema,

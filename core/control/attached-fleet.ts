@@ -531,6 +531,24 @@ export class AttachedFleet {
     return true;
   }
 
+  /** A client's certificate is renewed by the authority, which judges and journals; its access point gets the answer. */
+  async #renew(host: string, event: Extract<AgentEvent, { type: 'renewal' }>): Promise<void> {
+    const { id, serial, requestPem } = event;
+    const answer = await this.context.authority.renew(serial, requestPem).then(
+      ({ certificatePem }) => ({ id, certificatePem, error: null }),
+      (thrown) => {
+        const { code, message } = toMoveError(thrown);
+        return { id, certificatePem: null, error: { code, message } };
+      },
+    );
+    try {
+      const agent = await this.context.agent(host);
+      await agent.call('overlay.renewed', answer, { deadlineMs: 5_000 });
+    } catch (thrown) {
+      this.context.log(`a renewed certificate for a client at ${host}: ${toMoveError(thrown).message}`);
+    }
+  }
+
   #onEvent(host: string, event: AgentEvent): void {
     if (this.#stopping) return;
     const { recorder } = this.context;
@@ -549,7 +567,8 @@ export class AttachedFleet {
         actor: `agent:${host}`,
         data: { code: event.code, who: event.who },
       });
-    } else if (event.type === 'lifeline' && event.side === 'storage' && event.state !== 'opening')
+    } else if (event.type === 'renewal') void this.#renew(host, event);
+    else if (event.type === 'lifeline' && event.side === 'storage' && event.state !== 'opening')
       recorder.record({
         kind: 'observation',
         type: `lifeline.${event.state}`,

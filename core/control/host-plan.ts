@@ -74,6 +74,7 @@ export function rolesOf(
         successorListLength: successorListLengthOf(manifest),
         primaryInterface: host.interfaces.global ?? 'global',
         primaryCapacityMbit: host.rateMbit.global ?? 0,
+        homes: manifest.services.map(({ hostname, homeSite }) => ({ service: hostname, site: homeSite })),
       },
     };
   if (host.role === 'stone')

@@ -188,12 +188,18 @@ export class World {
   /** Runs `move connect` on a client host with a credential, by default one issued for it. */
   async connect(
     host: string,
-    options: { credential?: IssuedCredential; accessPoints?: readonly string[]; name?: string } = {},
+    options: {
+      credential?: IssuedCredential;
+      accessPoints?: readonly string[];
+      name?: string;
+      more?: string;
+    } = {},
   ): Promise<Connected> {
     return Connected.start(this.hosts, host, {
       credential: options.credential ?? (await this.issue({ name: `person at ${host}` })),
       accessPoints: options.accessPoints ?? this.accessPoints(),
       name: options.name ?? 'person',
+      ...(options.more === undefined ? {} : { more: options.more }),
     });
   }
 

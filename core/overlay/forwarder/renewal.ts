@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { z } from 'zod';
+import { CLOCK_SKEW_MS } from '../../credentials/certificate-draft.ts';
 import { generateKeyAndRequest } from '../../credentials/key-request.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { MoveError, toMoveError } from '../../runtime/errors.ts';
@@ -75,7 +76,9 @@ export class Renewal {
   }
 
   get #dueAt(): number {
-    const [from, to] = [this.#certificate.validFromDate.getTime(), this.#certificate.validToDate.getTime()];
+    const to = this.#certificate.validToDate.getTime();
+    // The authority dates certificates back by as much as clocks may differ; their life begins after that.
+    const from = Math.min(this.#certificate.validFromDate.getTime() + CLOCK_SKEW_MS, to);
     return from + (to - from) * renewAfter;
   }
 
