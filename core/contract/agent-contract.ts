@@ -24,6 +24,9 @@ export const agentConfigurationSchema = z.object({
       .object({
         listen: endpointSchema,
         peers: z.array(endpointSchema.extend({ identifier: z.string().describe('place on the ring') })),
+        successorListLength: z.number().int().min(1).max(16),
+        primaryInterface: z.string(),
+        primaryCapacityMbit: z.number(),
         homes: z
           .array(z.object({ service: z.string(), site: z.string() }))
           .optional()
@@ -121,6 +124,7 @@ export const overlayStatusSchema = z.object({
   predecessor: z.string().nullable(),
   successors: z.array(z.string()),
   fingers: z.array(z.string()),
+  flooded: z.boolean().describe('its primary link is flooded, or was until just now: it takes no clients'),
   clientLinks: z.number().int(),
   sessions: z.record(z.string(), z.number().int()).describe('open sessions by service, as access point'),
   lost: z
@@ -149,6 +153,16 @@ export const agentEventSchema = z.discriminatedUnion('type', [
     kind: z.string(),
     evidence: z.string(),
     inboundMbit: z.number(),
+    firstEvidenceAt: at,
+    detectedAt: at,
+  }),
+  z.object({
+    type: z.literal('overlay-flood'),
+    at,
+    state: z.enum(['retreated', 'returned']),
+    evidence: z.string(),
+    inboundMbit: z.number(),
+    left: z.boolean().describe('whether it left the ring; a ring that is too small to lose it keeps it'),
     firstEvidenceAt: at,
     detectedAt: at,
   }),

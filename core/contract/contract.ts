@@ -10,7 +10,7 @@ import {
   moveSchema,
   proposalSchema,
   ringNodeSchema,
-  ringSchema,
+  ringVerificationSchema,
 } from './domain.ts';
 import { stateMessageSchema } from './state.ts';
 import { telemetrySchema } from './telemetry.ts';
@@ -202,7 +202,11 @@ export const contract = {
     nothing,
     z.object({ nodes: z.array(ringNodeSchema) }),
   ),
-  'ring.verify': query("Checks Zave's invariant on the live ring.", nothing, z.object({ ring: ringSchema })),
+  'ring.verify': query(
+    "Checks Zave's invariant on the live ring, from the states of all its members, and names who breaks it. States are read one after the other, so a violation counts only when it lasts over several readings.",
+    nothing,
+    ringVerificationSchema,
+  ),
   'journal.read': query(
     'Reads journal events, oldest first.',
     z.object({

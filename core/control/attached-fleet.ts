@@ -15,6 +15,7 @@ import { Enrolment } from './enrolment.ts';
 import { Floods } from './floods.ts';
 import { endpointOf, inventoryOf, publicAddress } from './host-plan.ts';
 import { Moves } from './moves-control.ts';
+import { NodeFloods } from './node-floods.ts';
 import { NodeListKeeper } from './node-list-keeper.ts';
 import { Observer } from './observer.ts';
 import { RefusedLoads } from './refused-loads.ts';
@@ -45,6 +46,7 @@ export class AttachedFleet {
   readonly drills: Drills;
   readonly floods: Floods;
   readonly observer: Observer;
+  readonly nodeFloods: NodeFloods;
   readonly #agents: AgentConnections;
   readonly #enrolment: Enrolment;
   readonly #keys: ServiceKeys;
@@ -85,9 +87,18 @@ export class AttachedFleet {
     this.moves = new Moves(this.context, this.#keys, seats);
     this.response = new AttackResponse(this.context, this.moves);
     this.moves.onTakenBack = () => this.response.reconsider();
-    this.drills = new Drills(this.context, this.response, this.moves, seats);
     this.floods = new Floods(this.context);
     this.observer = new Observer(this.context, this.#enrolment, seats);
+    this.nodeFloods = new NodeFloods(this.context);
+    this.drills = new Drills({
+      context: this.context,
+      response: this.response,
+      moves: this.moves,
+      seats,
+      nodeFloods: this.nodeFloods,
+      verifyRing: (signal) => this.observer.verifyRing(signal),
+      nameOfNode: (address) => this.#enrolment.nameOf(address),
+    });
     this.#refusedLoads = new RefusedLoads({
       hosts: Object.keys(manifest.hosts),
       fleet,
@@ -451,6 +462,7 @@ export class AttachedFleet {
             predecessor: null,
             fingers: [],
             roles: [],
+            flooded: false,
             clientLinks: 0,
             sessions: 0,
           },
@@ -542,6 +554,7 @@ export class AttachedFleet {
     const { recorder } = this.context;
     if (event.type === 'links') this.observer.links(host, event.links);
     else if (event.type === 'attack') this.response.report(host, event);
+    else if (event.type === 'overlay-flood') this.nodeFloods.report(host, event);
     else if (event.type === 'refused') {
       if (!this.#isNews(`${host} ${event.code} ${event.who}`)) return;
       recorder.record({

@@ -37,6 +37,8 @@ export interface OverlayNodeOptions {
   renew?: RenewCertificate;
   /** Reads a certificate and objects to unwelcome holders (revoked ones). */
   authorise: Authorise;
+  /** Judges who comes in, where that is more than `authorise`: a flooded node takes nobody. */
+  admit?: Authorise;
   /** Reads a certificate that was judged before. */
   readIdentity: ReadIdentity;
   events: OverlayEvents;
@@ -132,7 +134,7 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
   const server = await listenRouted({
     ...options.listen,
     identity: options.identity,
-    authorise,
+    authorise: options.admit ?? authorise,
     router,
     events,
     clock,
