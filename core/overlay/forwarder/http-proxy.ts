@@ -1,12 +1,14 @@
-import type { ClientRequestArgs, IncomingMessage, Server, ServerResponse } from 'node:http';
-import { Agent, createServer, request as httpRequest } from 'node:http';
+import type { Agent, IncomingMessage, Server, ServerResponse } from 'node:http';
+import { createServer, request as httpRequest } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream';
 import { MoveError, toMoveError } from '../../runtime/errors.ts';
+import { endToEndHeaders } from '../http/end-to-end-headers.ts';
+import { asHttpSocket } from '../http/http-socket.ts';
+import { StreamAgent } from '../http/stream-agent.ts';
 import { joinStreams } from '../join-streams.ts';
 import type { AccessPointLink } from './access-point-link.ts';
 import { errorPage, rawErrorPage } from './error-page.ts';
-import { asHttpSocket } from './http-socket.ts';
 import { protectedService } from './protected-service.ts';
 import { isProxyAutoConfig, proxyAutoConfig } from './proxy-auto-config.ts';
 
@@ -17,55 +19,8 @@ export interface HttpProxyOptions {
   openDeadlineMs: number;
 }
 
-const hopByHop = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
 const replayable = new Set(['GET', 'HEAD', 'OPTIONS']);
 const maxReplays = 3;
-
-/** Fields that concern one connection only are not passed on (RFC 9110 §7.6.1). */
-function endToEnd(rawHeaders: readonly string[]): string[] {
-  const named = new Set<string>();
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    if (rawHeaders[index]!.toLowerCase() !== 'connection') continue;
-    for (const name of rawHeaders[index + 1]!.split(',')) named.add(name.trim().toLowerCase());
-  }
-  const kept: string[] = [];
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    const name = rawHeaders[index]!.toLowerCase();
-    if (!hopByHop.has(name) && !named.has(name)) kept.push(rawHeaders[index]!, rawHeaders[index + 1]!);
-  }
-  return kept;
-}
-
-/** Connections to services as streams of the access point's link, kept alive between requests. */
-class StreamAgent extends Agent {
-  readonly #open: (service: string, port: number) => Promise<Duplex>;
-
-  constructor(open: (service: string, port: number) => Promise<Duplex>, keepAlive: boolean) {
-    super({ keepAlive, maxSockets: 256, maxFreeSockets: 32, scheduling: 'lifo' });
-    this.#open = open;
-  }
-
-  override createConnection(
-    options: ClientRequestArgs,
-    callback?: (error: Error | null, stream: Duplex) => void,
-  ): Duplex | null | undefined {
-    this.#open(String(options.host), Number(options.port ?? 80)).then(
-      (stream) => callback?.(null, stream),
-      (thrown) => callback?.(toMoveError(thrown), undefined as unknown as Duplex),
-    );
-    return undefined;
-  }
-}
 
 /**
  * A local HTTP proxy for protected services only: CONNECT and absolute-form requests (RFC 9112 §3.2), and its own
@@ -188,7 +143,7 @@ interface Forwarded {
 
 function forward(parts: Forwarded, replays: number): void {
   const { agents, service, port, path, request, response } = parts;
-  const headers = endToEnd(request.rawHeaders);
+  const headers = endToEndHeaders(request.rawHeaders);
   const chunked = request.headers['transfer-encoding'] !== undefined;
   if (chunked) headers.push('Transfer-Encoding', 'chunked');
   const hasBody = chunked || Number(request.headers['content-length'] ?? 0) > 0;
@@ -203,7 +158,7 @@ function forward(parts: Forwarded, replays: number): void {
     setHost: false,
   });
   upstream.on('response', (answer) => {
-    response.writeHead(answer.statusCode ?? 502, answer.statusMessage, endToEnd(answer.rawHeaders));
+    response.writeHead(answer.statusCode ?? 502, answer.statusMessage, endToEndHeaders(answer.rawHeaders));
     // A broken answer breaks the client's connection too. Not by pipeline(): it makes an AbortController and its
     // error, with a stack trace, for each answer, a twelfth of the work of a forwarder.
     const broken = () => response.destroy();
