@@ -58,7 +58,10 @@ export function carryRequest(carried: Carried, replays = 0): void {
     port: service.port,
     path: request.url ?? '/',
     method: request.method ?? 'GET',
-    headers: [...requestHeaders(request, service, origin), ...(chunked ? ['Transfer-Encoding', 'chunked'] : [])],
+    headers: [
+      ...requestHeaders(request, service, origin),
+      ...(chunked ? ['Transfer-Encoding', 'chunked'] : []),
+    ],
     setHost: false,
   });
   const abandon = () => {
@@ -116,14 +119,18 @@ export function carryUpgrade(carried: {
   const lines = [...fieldsOf(fields)].map(([name, value]) => `${name}: ${value}\r\n`);
   // Node has checked that neither the target nor the fields hold a line's end.
   session.write(
-    Buffer.from(`${request.method ?? 'GET'} ${request.url ?? '/'} HTTP/1.1\r\n${lines.join('')}\r\n`, 'latin1'),
+    Buffer.from(
+      `${request.method ?? 'GET'} ${request.url ?? '/'} HTTP/1.1\r\n${lines.join('')}\r\n`,
+      'latin1',
+    ),
   );
   if (head.length > 0) session.write(head);
   joinStreams(socket, session);
 }
 
 function requestHeaders(request: IncomingMessage, service: DoorService, origin: string): string[] {
-  const cookie = request.headers.cookie === undefined ? undefined : withoutDoorCookies(request.headers.cookie);
+  const cookie =
+    request.headers.cookie === undefined ? undefined : withoutDoorCookies(request.headers.cookie);
   return [
     'Host',
     hostOf(service),
@@ -138,7 +145,8 @@ function asAtHome(rawHeaders: readonly string[], service: DoorService, origin: s
   return [...fieldsOf(rawHeaders)].flatMap(([name, value]) => {
     const known = name.toLowerCase();
     if (known === 'origin' && value === origin) return [name, home];
-    if (known === 'referer' && value.startsWith(`${origin}/`)) return [name, home + value.slice(origin.length)];
+    if (known === 'referer' && value.startsWith(`${origin}/`))
+      return [name, home + value.slice(origin.length)];
     return [name, value];
   });
 }

@@ -1,5 +1,5 @@
-import type { AdmissionQuestion } from '../../admission/admission-method.ts';
 import { workSolverSource } from '../../../credentials/human-test/proof-of-work.ts';
+import type { AdmissionQuestion } from '../../admission/admission-method.ts';
 import { doorPaths } from '../door-paths.ts';
 import { type Html, html } from './html.ts';
 import { type RenderedPage, renderPage } from './layout.ts';

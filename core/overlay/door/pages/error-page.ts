@@ -57,7 +57,8 @@ const kinds: Readonly<Record<string, Kind>> = {
   SERVICE_BROKE_OFF: {
     status: 502,
     title: 'The service hung up',
-    advice: 'It closed the connection without an answer. Try again; if it happens again, tell the administrator.',
+    advice:
+      'It closed the connection without an answer. Try again; if it happens again, tell the administrator.',
   },
   INTERNAL: { status: 500, title: 'Something went wrong here' },
 };

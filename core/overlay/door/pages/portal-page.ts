@@ -46,7 +46,8 @@ ${person.visitor ? html`<form class="inline" method="post" action="${doorPaths.l
 
 function serviceRow(service: string, { chosen, own }: PortalFacts): Html {
   if (service === own) return html`<li><span>${service}</span><a class="button" href="/">Open</a></li>`;
-  if (own !== null) return html`<li><span>${service}</span><span class="second">under its own name</span></li>`;
+  if (own !== null)
+    return html`<li><span>${service}</span><span class="second">under its own name</span></li>`;
   return html`<li><span>${service}${service === chosen ? html` <span class="second">(shown now)</span>` : null}</span>
 <form class="inline" method="post" action="${doorPaths.open}"><input type="hidden" name="service" value="${service}"><button>Open<span class="visually-hidden"> ${service}</span></button></form></li>`;
 }
