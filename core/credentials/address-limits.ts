@@ -45,23 +45,23 @@ export class AddressLimits {
     this.#bounds = bounds;
   }
 
-  /** Takes one token. Returns 0, or, with nothing taken, the milliseconds until there is one. */
-  take(key: string): number {
+  /** Takes `tokens`. Returns 0, or, with nothing taken, the milliseconds until there are so many. */
+  take(key: string, tokens: number): number {
     const bucket = this.#bucket(key);
-    if (bucket.tokens < 1) return Math.ceil((1 - bucket.tokens) * this.#bounds.refillMs);
-    bucket.tokens -= 1;
+    if (bucket.tokens < tokens) return Math.ceil((tokens - bucket.tokens) * this.#bounds.refillMs);
+    bucket.tokens -= tokens;
     return 0;
   }
 
-  /** Gives one token back that was taken for nothing. */
-  giveBack(key: string): void {
-    this.#bucket(key).tokens += 1;
+  /** Gives `tokens` back that were taken for nothing. */
+  giveBack(key: string, tokens: number): void {
+    this.#bucket(key).tokens += tokens;
   }
 
-  /** Takes one token more, also when there is none: the address then waits longer. Bounded by the burst. */
-  punish(key: string): void {
+  /** Takes `tokens` more, also when there are none: the address then waits longer. Bounded by the burst. */
+  punish(key: string, tokens: number): void {
     const bucket = this.#bucket(key);
-    bucket.tokens = Math.max(-this.#bounds.burst, bucket.tokens - 1);
+    bucket.tokens = Math.max(-this.#bounds.burst, bucket.tokens - tokens);
   }
 
   /** How many addresses are remembered. */

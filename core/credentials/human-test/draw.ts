@@ -3,7 +3,7 @@ import type { Random } from '../../runtime/random.ts';
 /** Draws from a Random what pictures and sounds need. */
 export class Draw {
   readonly #random: Random;
-  #stock = Buffer.alloc(0);
+  #stock: Buffer = Buffer.alloc(0);
   #used = 0;
 
   constructor(random: Random) {

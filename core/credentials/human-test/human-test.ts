@@ -35,6 +35,10 @@ export interface HumanTestBounds {
   burst: number;
   /** Milliseconds after which an address may ask for one more. */
   refillMs: number;
+  /** How many images a sound costs, because programs that were trained for it recognise sounds. */
+  soundCosts: number;
+  /** How many challenges a wrong answer costs an address beside the one that it was given to. */
+  wrongCosts: number;
   /** Addresses that are remembered. */
   addresses: number;
   /** The stress from which on work is asked for, and the bits there and at a stress of 1. */
@@ -45,8 +49,10 @@ export const humanTestBounds: HumanTestBounds = {
   lifetimeMs: 180_000,
   outstanding: 4096,
   perSecond: 25,
-  burst: 8,
-  refillMs: 15_000,
+  burst: 12,
+  refillMs: 30_000,
+  soundCosts: 3,
+  wrongCosts: 3,
   addresses: 16_384,
   work: { threshold: 0.3, from: 14, to: 20 },
 };
@@ -68,6 +74,7 @@ export class HumanTest {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #stress: () => number;
+  readonly #kinds: readonly HumanTestChallenge['kind'][];
   readonly #bounds: HumanTestBounds;
   readonly #limits: AddressLimits;
   readonly #whole: AddressLimits;
@@ -79,11 +86,14 @@ export class HumanTest {
     random: Random;
     /** How hard pressed the access point is, from 0 to 1; asked at each issue. Default: never. */
     stress?: () => number;
+    /** What is offered. Default: both. */
+    kinds?: readonly HumanTestChallenge['kind'][];
     bounds?: Partial<HumanTestBounds>;
   }) {
     this.#clock = options.clock;
     this.#random = options.random;
     this.#stress = options.stress ?? (() => 0);
+    this.#kinds = options.kinds ?? ['image', 'sound'];
     this.#bounds = { ...humanTestBounds, ...options.bounds };
     this.#limits = new AddressLimits(options.clock, this.#bounds);
     const { perSecond } = this.#bounds;
@@ -94,23 +104,30 @@ export class HumanTest {
   /**
    * Draws a challenge for `address`. Takes 5 to 25 ms of processor time.
    * @throws MoveError `CHALLENGE_RATE_LIMITED` (details: `retryAfterMs`), `CHALLENGES_EXHAUSTED` when too many
-   * people ask at once (details: `retryAfterMs`), `ADDRESS_MALFORMED`.
+   * people ask at once (details: `retryAfterMs`), `CHALLENGE_KIND_OFF`, `ADDRESS_MALFORMED`.
    */
   issue(address: string, kind: HumanTestChallenge['kind']): HumanTestChallenge {
     const key = addressKey(address);
+    if (!this.#kinds.includes(kind))
+      throw new MoveError(
+        'CHALLENGE_KIND_OFF',
+        `Tests by ${kind} are switched off here. Take one by ${this.#kinds.join(' or ') || 'another way in'}.`,
+        { kinds: [...this.#kinds] },
+      );
     const now = this.#clock.now();
+    const tokens = kind === 'sound' ? this.#bounds.soundCosts : 1;
     const room = this.#roomAt(now);
-    const retryAfterMs = this.#limits.take(key);
+    const retryAfterMs = this.#limits.take(key, tokens);
     if (retryAfterMs > 0)
       throw new MoveError(
         'CHALLENGE_RATE_LIMITED',
         `Too many tests were asked for from your address. Wait ${inSeconds(retryAfterMs)} and try again.`,
         { retryAfterMs },
       );
-    const busyForMs = room > 0 ? this.#whole.take('all') : room;
+    const busyForMs = room > 0 ? this.#whole.take('all', 1) : room;
     if (busyForMs !== 0) {
       // who is turned away for other people's sake keeps his own tokens
-      this.#limits.giveBack(key);
+      this.#limits.giveBack(key, tokens);
       throw exhausted(Math.abs(busyForMs));
     }
     return this.#draw(key, kind, now);
@@ -141,7 +158,7 @@ export class HumanTest {
         'So many ask at the moment that your browser has to compute something first. Allow JavaScript on this page and take a new test.',
       );
     if (same(canonical(challenge.kind, answer), challenge.answer)) return;
-    this.#limits.punish(key);
+    this.#limits.punish(key, this.#bounds.wrongCosts);
     throw new MoveError('CHALLENGE_WRONG', 'That was not what the test says. Take a new one.');
   }
 
