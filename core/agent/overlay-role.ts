@@ -4,7 +4,7 @@ import { readIdentity } from '../credentials/identity.ts';
 import { Directory } from '../overlay/directory/directory.ts';
 import type { DirectoryCaller } from '../overlay/directory/directory-types.ts';
 import { RingLocator } from '../overlay/directory/ring-locator.ts';
-import type { OverlayIdentity } from '../overlay/identity.ts';
+import type { Authorise, OverlayIdentity } from '../overlay/identity.ts';
 import type { LinkPool } from '../overlay/link-pool.ts';
 import { verifyLocationRecord } from '../overlay/location-record.ts';
 import { createOverlayNode } from '../overlay/overlay-node.ts';
@@ -16,6 +16,7 @@ import { systemClock } from '../runtime/clock.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { Link } from '../runtime/link/link.ts';
 import { secureRandom } from '../runtime/random.ts';
+import { OverlayDoor } from './overlay-door.ts';
 import { refusedBy } from './refused-by.ts';
 import type { RoleContext, RunningRole } from './role.ts';
 
@@ -31,8 +32,13 @@ export async function startOverlayRole(
   configuration: OverlayConfiguration,
   context: RoleContext,
 ): Promise<RunningRole> {
-  const authorise = (certificate: X509Certificate): OverlayIdentity => {
-    context.verifyPeer(certificate);
+  const door = await OverlayDoor.restore(context);
+  const authorise: Authorise = (certificate, { remoteAddress }) => {
+    context.verifyPeer(certificate, {
+      remoteAddress,
+      accessPoint: context.host,
+      constrained: door.authorityCertificate,
+    });
     return readIdentity(certificate);
   };
   const peers: Peer[] = configuration.peers.map(({ name, address, port, identifier }) => ({
@@ -85,7 +91,7 @@ export async function startOverlayRole(
           trustPem: context.trustPem,
           readIdentity,
           now: systemClock.now(),
-          checkRevoked: context.verifyPeer,
+          checkRevoked: (certificate) => context.verifyPeer(certificate),
         });
         if (announcer && (announcer.role !== 'site' || announcer.name !== record.site))
           throw new MoveError('ANNOUNCE_DENIED', `${announcer.name} may not speak for ${record.site}.`);
@@ -155,9 +161,11 @@ export async function startOverlayRole(
     .enter(peers, peers)
     .catch((thrown) => context.log(`entering the ring: ${toMoveError(thrown).message}`));
   const services = new Set<string>();
+  await door.openAt(node);
 
   return {
     handlers: {
+      ...door.handlers,
       'overlay.status': () => {
         const status = ring.status();
         const nodeStatus = node.status();
@@ -176,6 +184,7 @@ export async function startOverlayRole(
             ]),
           ),
           lost,
+          ...door.status(),
           servlets,
           records: directory.records().map(({ record, owner }) => ({
             service: record.service,

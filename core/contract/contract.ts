@@ -80,6 +80,12 @@ export const requirementSchema = z.object({
 });
 export type Requirement = z.infer<typeof requirementSchema>;
 
+const admissionSchema = z.object({
+  lifetimeMinutes: z.number(),
+  services: z.array(z.object({ service: z.string(), humanTest: z.boolean() })),
+  people: z.array(z.object({ name: z.string(), services: z.array(z.string()) })),
+});
+
 export const contract = {
   'credential.issue': command(
     'Issues a client certificate by hand. The key leaves core once, here, and is kept nowhere.',
@@ -116,6 +122,39 @@ export const contract = {
     "Exports the authority's certificate and its revocation list.",
     nothing,
     z.object({ trustPem: z.string(), revocationListPem: z.string() }),
+  ),
+  'admission.show': query(
+    'Who comes in without a certificate: for how long the human test admits, to which services, and who has a password.',
+    nothing,
+    admissionSchema,
+  ),
+  'admission.set': command(
+    'Sets for how long the human test admits, and which services it opens. Reaches every access point at once; whoever is in a service that is closed is put out.',
+    z.object({
+      lifetimeMinutes: z.number().min(1).max(1440).optional().describe('minutes, 1 to 1440'),
+      open: z.array(hostname).max(64).default([]).describe('a service that human-tested people may reach'),
+      close: z.array(hostname).max(64).default([]).describe('a service that they may not reach any more'),
+    }),
+    admissionSchema.extend({ accessPointsTold: z.number().int() }),
+  ),
+  'admission.addPerson': command(
+    'Lets somebody come in by password and one-time code. The second step leaves core once, here.',
+    z.object({
+      name: z.string().min(1).max(64),
+      password: z.string().min(10).max(256),
+      services: z.array(hostname).min(1).max(64),
+    }),
+    z.object({
+      name: z.string(),
+      services: z.array(z.string()),
+      otpauth: z.string().describe('what an authenticator program takes; a secret'),
+      accessPointsTold: z.number().int(),
+    }),
+  ),
+  'admission.removePerson': command(
+    'Takes somebody’s password away.',
+    z.object({ name: z.string().min(1).max(64) }),
+    z.object({ name: z.string(), accessPointsTold: z.number().int() }),
   ),
   'move.start': command(
     'Moves a service now, attack or not. Without a target one is drawn at random among healthy sites.',

@@ -66,9 +66,10 @@ async function openDoor(node: number, seed: number): Promise<{ door: Door; desk:
     letters.push(test.next(kind));
     return issue(address, kind);
   };
+  const authority = await trust.constrain(name, [serviceName]);
   const desk = new AdmissionDesk({
     methods: [new HumanTestAdmission({ test: human, services: () => [serviceName], random: secureRandom })],
-    authority: await trust.constrain(name, [serviceName]),
+    authority: () => authority,
     lifetimeMs: () => lifetimeMs,
     events: (event) => admissions.push(event),
     clock: systemClock,

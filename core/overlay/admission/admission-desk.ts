@@ -9,7 +9,7 @@ import { type VisitorSession, VisitorSessions } from './visitor-sessions.ts';
 export interface AdmissionDeskOptions {
   methods: readonly AdmissionMethod[];
   /** The access point's own authority. */
-  authority: ConstrainedAuthority;
+  authority: () => ConstrainedAuthority;
   /** Milliseconds for which passing admits. */
   lifetimeMs: () => number;
   events: (event: AdmissionEvent) => void;
@@ -60,7 +60,7 @@ export class AdmissionDesk {
       events({ type: 'admission-refused', method, address, error });
       throw error;
     }
-    const credential = await authority.admit({ ...admission, address, lifetimeMs: lifetimeMs() });
+    const credential = await authority().admit({ ...admission, address, lifetimeMs: lifetimeMs() });
     const { name, serial, notAfter } = credential.identity;
     events({ type: 'admitted', method, name, serial, address, notAfter });
     const session = { credential, address, until: notAfter };
@@ -94,7 +94,7 @@ export class AdmissionDesk {
 
   /** A PKCS#12 of the visitor's certificate under a password that is made up. */
   pack(credential: VisitorCredential): Promise<{ pkcs12: Buffer; password: string }> {
-    return this.#options.authority.pack(credential);
+    return this.#options.authority().pack(credential);
   }
 
   /** Judges every session again by its certificate; returns how many ended. */

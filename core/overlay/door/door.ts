@@ -65,6 +65,8 @@ export interface Door {
   readonly port: number;
   /** Browser connections that are open now. */
   readonly connections: number;
+  /** How full it is, from 0 to 1: what the human test takes for stress. */
+  readonly load: number;
   /** Judges every connection and visitor again after a revocation; returns how many were cut. */
   recheck(): number;
   close(): Promise<void>;
@@ -134,6 +136,10 @@ class DoorServer implements Door {
 
   get connections(): number {
     return this.#connections.size;
+  }
+
+  get load(): number {
+    return this.#sockets.size / this.#limits.connections;
   }
 
   listen(): Promise<void> {
