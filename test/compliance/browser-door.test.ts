@@ -17,6 +17,7 @@ import { systemClock } from '../../core/runtime/clock.ts';
 import type { LinkIdentity } from '../../core/runtime/link/link-tls.ts';
 import { runProgram } from '../../core/runtime/process.ts';
 import { type Random, secureRandom, seededRandom } from '../../core/runtime/random.ts';
+import { certifiedBrowserImpossible, chromiumDom, chromiumHome } from '../support/chromium-profile.ts';
 import { createOverlayWorld, type OverlayWorld, serviceName } from '../support/overlay-world.ts';
 import { createRealTrust, type RealTrust } from '../support/real-authority.ts';
 import { temporaryDirectory } from '../unit/credentials/helpers.ts';
@@ -512,6 +513,41 @@ describe('the door for browsers', () => {
     world.wake(0);
     expect((await curl('/', cert)).status).toBe(200);
   });
+
+  it.skipIf(certifiedBrowserImpossible() !== null)(
+    `opens in Chromium with the imported PKCS#12${certifiedBrowserImpossible() ? ` (${certifiedBrowserImpossible()})` : ''}`,
+    async () => {
+      const ada = await trust.administrator.issueByHand({
+        profile: 'client',
+        name: 'Ada Example',
+        services: [serviceName],
+      });
+      const file = (name: string, content: string | Buffer) => {
+        const path = join(directory.path, name);
+        writeFileSync(path, content, { mode: 0o600 });
+        return path;
+      };
+      const origin = `https://${serviceName}:${door.port}`;
+      const rules = `--host-resolver-rules=MAP ${serviceName} 127.0.0.1`;
+      const trustFile = join(directory.path, 'trust.pem');
+      const home = await chromiumHome({
+        directory: join(directory.path, 'chromium'),
+        trustFile,
+        pkcs12File: file('ada.p12', ada.pkcs12),
+        passwordFile: file('ada.password', ada.password),
+        origin,
+      });
+      const shown = await chromiumDom(home, `${origin}/in-chromium`, [rules]);
+      expect(shown.dom).toContain(`hello from ${serviceName} /in-chromium`);
+      const portal = await chromiumDom(home, `${origin}/.move/`, [rules]);
+      expect(portal.dom).toContain('You are Ada Example, admitted until');
+      const stranger = await chromiumHome({ directory: join(directory.path, 'stranger'), trustFile, origin });
+      const refused = await chromiumDom(stranger, `${origin}/`, [rules]);
+      expect(refused.dom).toContain('Code <code>ADMISSION_REQUIRED</code>');
+      expect(refused.dom).toContain('Take the test');
+    },
+    60_000,
+  );
 
   it('bounds what strangers may hold: heads, connections, slow ones', async () => {
     const long = await curl('/', ['-H', `X-Long: ${'x'.repeat(20_000)}`]);
