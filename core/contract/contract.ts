@@ -103,6 +103,20 @@ export const contract = {
       pkcs12Base64: z.string(),
     }),
   ),
+  'credential.sign': command(
+    'Signs a certificate request: the key stays with whoever made it.',
+    z.object({
+      name: z
+        .string()
+        .min(1)
+        .max(64)
+        .describe('the person or machine that made the request, as the request says'),
+      services: z.union([z.literal('any'), z.array(hostname).min(1).max(64)]),
+      days: z.number().min(0.0001).max(825).describe('lifetime in days'),
+      requestPem: z.string().startsWith('-----BEGIN ').max(65_536),
+    }),
+    z.object({ credential: credentialSchema, certificatePem: z.string(), trustPem: z.string() }),
+  ),
   'credential.list': query(
     'Lists what the authority has issued, newest first.',
     z.object({ includeExpired: z.boolean().default(false) }),

@@ -140,6 +140,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
 
   const handlers: Handlers<Contract, Caller> = {
     'credential.issue': (input) => credentials.issue(input),
+    'credential.sign': (input) => credentials.sign(input),
     'credential.list': (input) => credentials.list(input),
     'credential.revoke': (input) => credentials.revoke(input),
     'credential.trust': () => credentials.trust(),
