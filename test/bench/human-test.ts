@@ -1,4 +1,3 @@
-import { parseArgs } from 'node:util';
 import { plain } from '../../core/credentials/human-test/letter-image.ts';
 import { priceTag } from '../../core/credentials/human-test/price-tag.ts';
 import { soundChoices } from '../../core/credentials/human-test/sound-row.ts';
@@ -21,21 +20,12 @@ const person = {
 
 /**
  * Lets tesseract read images of the human test, raw and prepared, and a nearest-neighbour listener hear its sounds.
- * Options: `--images N` (500), `--seed N` (1), `--sounds N` (200). `passed` is false when any method together solves
+ * Options: `--images N` (500), `--seed N` (1), `--sounds N` (200). `passed` is false when all methods together solve
  * more than 2% of the images, or when tesseract cannot even read the same letters without hindrances.
- * @throws MoveError `PROGRAM_MISSING` without tesseract.
+ * @throws MoveError `PROGRAM_MISSING` without tesseract, `BENCH_ARGUMENT`.
  */
-export async function run(arguments_: string[]): Promise<object> {
-  const { values } = parseArgs({
-    args: arguments_,
-    options: {
-      images: { type: 'string', default: '500' },
-      seed: { type: 'string', default: '1' },
-      sounds: { type: 'string', default: '200' },
-      json: { type: 'boolean' },
-    },
-  });
-  const [images, seed, sounds] = [Number(values.images), Number(values.seed), Number(values.sounds)];
+export async function run(words: string[]): Promise<{ passed: boolean } & Record<string, unknown>> {
+  const { images, seed, sounds } = numbersOf(words);
   const tesseract = await tesseractVersion();
   if (tesseract === null)
     throw new MoveError(
@@ -64,4 +54,20 @@ export async function run(arguments_: string[]): Promise<object> {
       personIsAssumed: true,
     },
   };
+}
+
+/** The options, each a whole number of at least 1. */
+function numbersOf(words: string[]): { images: number; seed: number; sounds: number } {
+  const numbers = { images: 500, seed: 1, sounds: 200 };
+  for (let at = 0; at < words.length; at += 2) {
+    const name = words[at]!.slice(2);
+    const value = words[at + 1] ?? '';
+    if (!words[at]!.startsWith('--') || !Object.hasOwn(numbers, name) || !/^[1-9]\d{0,5}$/.test(value))
+      throw new MoveError(
+        'BENCH_ARGUMENT',
+        `Do not know "${words[at]} ${value}". Options: --images N, --seed N, --sounds N, whole numbers from 1 on.`,
+      );
+    numbers[name as keyof typeof numbers] = Number(value);
+  }
+  return numbers;
 }

@@ -6,6 +6,10 @@ const benches: Readonly<Record<string, { what: string; load: () => Promise<Bench
     what: 'requests through the overlay beside a chain of the same legs made of HAProxy, on loopback',
     load: () => import('./path.ts'),
   },
+  'human-test': {
+    what: 'a stock OCR at images of the human test, a simple listener at its sounds, and what passing costs',
+    load: () => import('./human-test.ts'),
+  },
 };
 
 /** One bench: gets the words after its name and returns what it measured, with units in the names. */

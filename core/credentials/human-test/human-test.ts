@@ -48,7 +48,7 @@ export interface HumanTestBounds {
 export const humanTestBounds: HumanTestBounds = {
   lifetimeMs: 180_000,
   outstanding: 4096,
-  perSecond: 25,
+  perSecond: 12,
   burst: 12,
   refillMs: 30_000,
   soundCosts: 3,
@@ -102,7 +102,7 @@ export class HumanTest {
   }
 
   /**
-   * Draws a challenge for `address`. Takes 5 to 25 ms of processor time.
+   * Draws a challenge for `address`. Takes 10 to 20 ms of processor time, in one go.
    * @throws MoveError `CHALLENGE_RATE_LIMITED` (details: `retryAfterMs`), `CHALLENGES_EXHAUSTED` when too many
    * people ask at once (details: `retryAfterMs`), `CHALLENGE_KIND_OFF`, `ADDRESS_MALFORMED`.
    */

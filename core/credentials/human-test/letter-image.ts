@@ -33,7 +33,7 @@ export interface LetterStyle {
 }
 
 /** What people are shown. */
-export const gimpy: LetterStyle = { tilt: 0.15, overlap: 2, waves: 1, arcs: 2, patches: 1, uneven: 1 };
+export const gimpy: LetterStyle = { tilt: 0.16, overlap: 3, waves: 1, arcs: 2, patches: 1, uneven: 1 };
 
 /** The same letters without any hindrance, to see that a reader can read them at all. */
 export const plain: LetterStyle = { tilt: 0, overlap: -10, waves: 0, arcs: 0, patches: 0, uneven: 0 };
@@ -112,11 +112,11 @@ function waves(draw: Draw, share: number): Pen['warp'] {
 
 /** An arc of the letters' own pen, `place` (0 to 1) along the word: who cuts it away cuts letters. */
 function drawArc(draw: Draw, sheet: Sheet, place: number, pen: Pen): void {
-  const start = { x: 10 + place * imageWidth + draw.around(0, 20), y: draw.between(30, 90) };
-  const end = { x: start.x + draw.between(110, 170), y: draw.between(30, 90) };
+  const start = { x: 10 + place * imageWidth + draw.around(0, 20), y: draw.between(34, 86) };
+  const end = { x: start.x + draw.between(110, 170), y: draw.between(34, 86) };
   const middle = {
     x: (start.x + end.x) / 2,
-    y: draw.chance(0.5) ? draw.between(-10, 20) : draw.between(100, 130),
+    y: draw.chance(0.5) ? draw.between(5, 35) : draw.between(85, 115),
   };
   const line: Point[] = [];
   for (let step = 0; step <= 24; step += 1) {
@@ -145,11 +145,17 @@ function palette(draw: Draw): Colour[] {
   });
 }
 
+/** The level that half of the ink lies above, so that no word is spared. */
+function middleUnder(ink: Float32Array, patches: Float32Array): number {
+  const values = patches.filter((_, at) => ink[at]! > 0.5).sort();
+  return values[values.length >> 1] ?? 0;
+}
+
 /** Where the patch field is above its level, letters are light on dark, elsewhere dark on light. */
 function paint(draw: Draw, { width, height, ink }: Sheet, style: LetterStyle): Uint8Array {
   const size = { width, height };
-  const patches = field(draw, size, { count: 3, shortest: 130, longest: 230 });
-  const level = style.patches === 1 ? draw.around(0, 0.1) : Number.POSITIVE_INFINITY;
+  const patches = field(draw, size, { count: 3, shortest: 85, longest: 150 });
+  const level = style.patches === 1 ? middleUnder(ink, patches) : Number.POSITIVE_INFINITY;
   const tone = field(draw, size, { count: 3, shortest: 60, longest: 150 });
   const texture = field(draw, size, { count: 4, shortest: 7, longest: 15 });
   const tint = field(draw, size, { count: 3, shortest: 90, longest: 200 });

@@ -4,8 +4,8 @@
  *
  * A shape is a list of strokes: `M x y` sets the pen down, `L x y` draws a line, `Q cx cy x y` a curve.
  *
- * Letters that people take for others once they are bent and crossed are left out: C, D, F, I, J, K, L, O, P, Q,
- * U and V.
+ * Letters that people take for others once they are bent and crossed are left out: C, D, F, I, J, K, L, N, O,
+ * P, Q, U and V.
  */
 export const letterShapes: Readonly<Record<string, readonly string[]>> = {
   A: [
@@ -35,7 +35,6 @@ export const letterShapes: Readonly<Record<string, readonly string[]>> = {
     'M 6 34 L 6 100 M 6 60 Q 12 34 28 34 Q 46 34 46 60 L 46 100 M 46 60 Q 54 34 70 34 Q 88 34 88 60 L 88 100',
     'M 2 100 Q 14 50 16 2 L 48 78 L 80 2 Q 82 50 96 98',
   ],
-  N: ['M 8 100 L 8 2 L 72 100 L 72 2', 'M 4 102 Q 12 40 10 2 L 68 98 Q 68 50 76 -2'],
   R: [
     'M 8 100 L 8 2 L 38 2 Q 68 4 68 28 Q 68 52 36 52 L 8 52 M 36 52 L 74 100',
     'M 14 100 L 12 4 M 2 10 Q 28 -6 52 4 Q 72 20 56 42 Q 42 54 14 52 Q 46 54 56 80 Q 62 98 78 98',
@@ -73,6 +72,7 @@ const lookalikes: Readonly<Record<string, string>> = {
   D: 'B',
   F: 'E',
   K: 'R',
+  N: 'M',
   2: 'Z',
   3: 'E',
   5: 'S',

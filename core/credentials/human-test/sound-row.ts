@@ -56,12 +56,7 @@ function background(draw: Draw, seconds: number): Float32Array {
 function inSomeRoom(draw: Draw, dry: Float32Array): Float32Array {
   const wet = coloured(draw, dry);
   for (const echo of [draw.between(0.02, 0.06), draw.between(0.07, 0.15)]) {
-    const level = draw.between(0.1, 0.4);
-    mix(
-      wet,
-      dry.map((sample) => sample * level),
-      echo,
-    );
+    mix(wet, dry, echo, draw.between(0.1, 0.4));
   }
   let peak = 1e-6;
   let power = 1e-9;

@@ -174,13 +174,11 @@ function silence(seconds: number): Float32Array {
   return new Float32Array(Math.max(0, Math.round(seconds * sampleRate)));
 }
 
-/** Adds `part` to `out` from the second `at` on; what sticks out is dropped. */
-export function mix(out: Float32Array, part: Float32Array, at: number): void {
-  const first = Math.round(at * sampleRate);
-  for (let index = 0; index < part.length; index += 1) {
-    const place = first + index;
-    if (place >= 0 && place < out.length) out[place]! += part[index]!;
-  }
+/** Adds `part` to `out` from the second `at` on, at `level`; what sticks out is dropped. */
+export function mix(out: Float32Array, part: Float32Array, at: number, level = 1): void {
+  const first = Math.max(0, Math.round(at * sampleRate));
+  const count = Math.min(part.length, out.length - first);
+  for (let index = 0; index < count; index += 1) out[first + index]! += level * part[index]!;
 }
 
 /** Something that is hit: partials that fade within `decay` seconds to a third, higher ones sooner. */
@@ -191,14 +189,20 @@ function strike(
   levels: readonly number[],
   decay: number,
 ): void {
+  const first = Math.round(at * sampleRate);
   for (const [partial, pitch] of pitches.entries()) {
     const fade = decay / (1 + 0.35 * partial);
-    const part = silence(Math.min(fade * 5, out.length / sampleRate - at));
-    for (let index = 0; index < part.length; index += 1) {
-      const moment = index / sampleRate;
-      part[index] = levels[partial]! * Math.exp(-moment / fade) * Math.sin(turn * pitch * moment);
+    const last = Math.min(out.length, first + Math.round(fade * 5 * sampleRate));
+    // a fading sine by its recurrence: each sample follows from the two before
+    const shrink = Math.exp(-1 / (fade * sampleRate));
+    const step = (turn * pitch) / sampleRate;
+    const [factor, square] = [2 * shrink * Math.cos(step), shrink * shrink];
+    let before = 0;
+    let sample = levels[partial]! * shrink * Math.sin(step);
+    for (let place = first + 1; place < last; place += 1) {
+      if (place >= 0) out[place]! += sample;
+      [before, sample] = [sample, factor * sample - square * before];
     }
-    mix(out, part, at);
   }
 }
 

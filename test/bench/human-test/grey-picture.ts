@@ -73,47 +73,41 @@ export function opened(picture: GreyPicture, reach: number): GreyPicture {
   return dilated(eroded(picture, reach), reach);
 }
 
-/** Morphological closing by a square: removes what is dark and thinner than the square. */
-export function closed(picture: GreyPicture, reach: number): GreyPicture {
-  return eroded(dilated(picture, reach), reach);
-}
-
 /**
- * Dark wherever something thin stands out, be it lighter or darker than what is around it (top-hat and bottom-hat,
- * the larger of the two): finds strokes across patches in which dark and light change places.
+ * Black where a black-and-white picture differs from what prevails within `reach` around: finds strokes across
+ * patches in which dark and light change places, as long as the patches are larger than the letters are dense.
  */
-export function strokesOf(picture: GreyPicture, reach: number): GreyPicture {
-  const [light, dark] = [opened(picture, reach).pixels, closed(picture, reach).pixels];
-  return {
-    ...picture,
-    pixels: picture.pixels.map((value, at) => 255 - Math.max(value - light[at]!, dark[at]! - value)),
-  };
+export function againstMajority(picture: GreyPicture, reach: number): GreyPicture {
+  const prevailing = boxMean(picture, reach);
+  const pixels = picture.pixels.map((value, at) => (value > 127 === prevailing[at]! > 127 ? 255 : 0));
+  return { ...picture, pixels };
 }
 
 /** Black and white by the mean of the surroundings. */
 export function locallyThresholded(picture: GreyPicture, reach: number): GreyPicture {
-  const { width, height, pixels } = picture;
-  const sums = new Float64Array((width + 1) * (height + 1));
+  const mean = boxMean(picture, reach);
+  return { ...picture, pixels: picture.pixels.map((value, at) => (value > mean[at]! - 8 ? 255 : 0)) };
+}
+
+/** The mean of the square within `reach` around each pixel, from sums of all rectangles. */
+function boxMean({ width, height, pixels }: GreyPicture, reach: number): Float64Array {
+  const row = width + 1;
+  const sums = new Float64Array(row * (height + 1));
   for (let y = 0; y < height; y += 1)
     for (let x = 0; x < width; x += 1) {
-      const at = (y + 1) * (width + 1) + x + 1;
-      sums[at] = pixels[y * width + x]! + sums[at - 1]! + sums[at - width - 1]! - sums[at - width - 2]!;
+      const at = (y + 1) * row + x + 1;
+      sums[at] = pixels[y * width + x]! + sums[at - 1]! + sums[at - row]! - sums[at - row - 1]!;
     }
-  const out = new Uint8Array(pixels.length);
+  const out = new Float64Array(pixels.length);
   for (let y = 0; y < height; y += 1)
     for (let x = 0; x < width; x += 1) {
       const [left, right] = [Math.max(0, x - reach), Math.min(width, x + reach + 1)];
       const [top, bottom] = [Math.max(0, y - reach), Math.min(height, y + reach + 1)];
-      const row = width + 1;
-      const sum =
-        sums[bottom * row + right]! -
-        sums[top * row + right]! -
-        sums[bottom * row + left]! +
-        sums[top * row + left]!;
-      const mean = sum / ((right - left) * (bottom - top));
-      out[y * width + x] = pixels[y * width + x]! > mean - 8 ? 255 : 0;
+      const upper = sums[top * row + right]! - sums[top * row + left]!;
+      const lower = sums[bottom * row + right]! - sums[bottom * row + left]!;
+      out[y * width + x] = (lower - upper) / ((right - left) * (bottom - top));
     }
-  return { ...picture, pixels: out };
+  return out;
 }
 
 function eroded(picture: GreyPicture, reach: number): GreyPicture {

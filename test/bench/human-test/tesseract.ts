@@ -7,8 +7,8 @@ import { runProgram } from '../../../core/runtime/process.ts';
 /** Pictures that one tesseract reads, one after the other. */
 const batch = 100;
 
-/** How tesseract is to take a picture: a line, a word, a line without hints, a single letter. */
-export type PageMode = 7 | 8 | 13 | 10;
+/** How tesseract is to take a picture: a line, a word, a single letter. */
+export type PageMode = 7 | 8 | 10;
 
 /** Tesseract's version, or null where it is not installed. */
 export async function tesseractVersion(): Promise<string | null> {
