@@ -9,7 +9,7 @@ import { generateKeyAndRequest } from '../../core/credentials/key-request.ts';
 import type { Authorise, ReadIdentity } from '../../core/overlay/identity.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
 import type { LinkIdentity } from '../../core/runtime/link/link-tls.ts';
-import type { TestAuthority } from './authority.ts';
+import type { IssueOptions, TestAuthority } from './authority.ts';
 
 /** The product's own authority behind an overlay on loopback, with constrained authorities for its access points. */
 export interface RealTrust {
@@ -21,6 +21,18 @@ export interface RealTrust {
   issue(request: SubjectRequest): Promise<LinkIdentity & { certificate: X509Certificate }>;
   /** Makes the constrained authority of an access point, for these services. */
   constrain(accessPoint: string, services: string[]): Promise<ConstrainedAuthority>;
+}
+
+/** What the overlay's tests ask of an authority, as the product's own is asked. */
+function requestOf({ role, name, services, boundAddress, boundAccessPoint }: IssueOptions): SubjectRequest {
+  return {
+    profile: role,
+    name,
+    ...(role === 'overlay' || role === 'site' ? { addresses: ['127.0.0.1'] } : {}),
+    ...(services && role !== 'service' ? { services: services.includes('*') ? 'any' : services } : {}),
+    ...(boundAddress === undefined ? {} : { boundAddress }),
+    ...(boundAccessPoint === undefined ? {} : { boundAccessPoint }),
+  };
 }
 
 export async function createRealTrust(directory: string): Promise<RealTrust> {
@@ -47,15 +59,8 @@ export async function createRealTrust(directory: string): Promise<RealTrust> {
     readIdentity,
     authority: {
       certificatePem: administrator.certificatePem,
-      issue: ({ role, name, services, boundAddress, boundAccessPoint }) =>
-        issue({
-          profile: role,
-          name,
-          ...(role === 'overlay' || role === 'site' ? { addresses: ['127.0.0.1'] } : {}),
-          ...(services && role !== 'service' ? { services: services.includes('*') ? 'any' : services } : {}),
-          ...(boundAddress === undefined ? {} : { boundAddress }),
-          ...(boundAccessPoint === undefined ? {} : { boundAccessPoint }),
-        }),
+      certify: (requestPem, options) => administrator.issue({ ...requestOf(options), key: { requestPem } }),
+      issue: (options) => issue(requestOf(options)),
     },
     authoriseAt: (host) => (certificate, from) =>
       authorise(certificate, {

@@ -28,6 +28,10 @@ const issue = {
       docs: 'A service that it may reach; "any" for all.',
     },
     days: { type: 'number', required: true, docs: 'How long it is valid, in days.' },
+    renewals: {
+      type: 'number',
+      docs: 'How often its holder may renew it, each time for as long again; 12 unless said, 0 for never.',
+    },
     out: outOption,
     ...passwordFileOption,
   },
@@ -63,6 +67,7 @@ const issue = {
       services: services.includes('any') ? 'any' : services,
       days: parsed.number('days'),
       password,
+      ...(parsed.number('renewals') === undefined ? {} : { renewals: parsed.number('renewals') }),
     });
     const own = [files.pkcs12, files.certificate, files.key, ...(passwordFile ? [passwordFile] : [])];
     prepareFiles(path.dirname(base), own);

@@ -118,6 +118,8 @@ export class Link {
   #messageBytes = 0;
   #flushScheduled = false;
   #writing = false;
+  #heard = 0;
+  #sent = 0;
   #state: 'open' | 'closing' | 'closed' = 'open';
 
   constructor(parts: LinkParts) {
@@ -188,6 +190,21 @@ export class Link {
     return this.#streams.size;
   }
 
+  /** How often something was heard of the peer so far: silence is when it does not rise. */
+  get heard(): number {
+    return this.#heard;
+  }
+
+  /** How often something was sent on streams so far, which the peer would answer or at least acknowledge. */
+  get sent(): number {
+    return this.#sent;
+  }
+
+  /** Asks the peer for a sign of life, beside the link's own pulse. */
+  ping(): void {
+    if (this.#state === 'open') this.#pulse.ping();
+  }
+
   /**
    * Opens a stream and lets bytes flow before the peer has accepted it: `accepted` tells what became of it,
    * and a refusal destroys the stream with the peer's error. @throws MoveError `LINK_CLOSED`.
@@ -202,6 +219,7 @@ export class Link {
     this.#nextId += 2;
     this.#ownStreams += 1;
     this.#streams.set(stream.id, stream);
+    this.#sent += 1;
     this.#send(frame);
     return stream;
   }
@@ -371,6 +389,7 @@ export class Link {
       const room = Math.min(maxDataBytes, batchBytes - used - 2 * frameHeaderBytes);
       const { pieces, bytes } = stream.takeOutgoing(room);
       if (bytes > 0) {
+        this.#sent += 1;
         used = writeFrameHeader(scratch, used, frameType.data, stream.id, bytes);
         for (const piece of pieces) used += piece.copy(scratch, used);
       }
@@ -384,6 +403,7 @@ export class Link {
 
   #onChunk(chunk: Buffer): void {
     this.#pulse.heard();
+    this.#heard += 1;
     if (this.#state !== 'open') return;
     try {
       this.#reader.push(chunk);

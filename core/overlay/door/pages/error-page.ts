@@ -42,6 +42,7 @@ const kinds: Readonly<Record<string, Kind>> = {
   ADMISSION_REFUSED: { status: 403, title: 'That was not right' },
   ADMISSION_PAUSED: { status: 429, title: 'Too many attempts' },
   ADMISSION_BUSY: tooMuch,
+  OVERLAY_NODE_FLOODED: { status: 503, title: 'Another access point, please' },
   TOO_MANY_SESSIONS: tooMuch,
   TOO_MANY_VISITORS: tooMuch,
   TOO_MANY_CONNECTIONS: tooMuch,
