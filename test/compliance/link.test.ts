@@ -203,6 +203,28 @@ for (const [name, pair] of Object.entries(transports)) {
       await client.openStream({}, { deadlineMs: 2000 });
     });
 
+    it('tells of errors that are about giant messages in short ones', async () => {
+      const giant = 'x'.repeat(200_000);
+      const { client } = await pair({
+        handlers: {
+          onStream: (incoming) =>
+            incoming.refuse(
+              new MoveError('HEADER_INVALID', `Not ${giant}${giant}.`, { giant, again: giant }),
+            ),
+          onCall: (method) => {
+            throw new MoveError('METHOD_UNKNOWN', `No ${method}${method}.`, { method, again: method });
+          },
+        },
+      });
+      const refused = await client
+        .openStream({ giant }, { deadlineMs: 2000 })
+        .catch((error: MoveError) => error);
+      expect(refused).toMatchObject({ code: 'HEADER_INVALID', details: {} });
+      const failed = await client.call(giant, null, { deadlineMs: 2000 }).catch((error: MoveError) => error);
+      expect(failed).toMatchObject({ code: 'METHOD_UNKNOWN', details: {} });
+      expect(client.isOpen).toBe(true);
+    });
+
     it('gives up waiting for acceptance by deadline and by signal', async () => {
       const { client } = await pair({ handlers: { onStream: () => undefined } });
       await expect(client.openStream({}, { deadlineMs: 20 })).rejects.toMatchObject({

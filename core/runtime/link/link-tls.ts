@@ -5,7 +5,7 @@ import { createServer, connect as tlsConnect } from 'node:tls';
 import type { Clock } from '../clock.ts';
 import { systemClock } from '../clock.ts';
 import { MoveError, toMoveError } from '../errors.ts';
-import { peerError } from './error-body.ts';
+import { errorFrame, peerError } from './error-body.ts';
 import { frameHeaderBytes, frameType, jsonFrame, parseJsonBody } from './frames.ts';
 import type { LinkHandlers, LinkLimits, VerifyPeer } from './link.ts';
 import { defaultLimits, Link } from './link.ts';
@@ -146,7 +146,7 @@ export function establishLink(
       socket.on('error', () => undefined);
       if (goodbye) {
         socket.resume();
-        socket.end(jsonFrame(frameType.goodbye, 0, error.toBody()));
+        socket.end(errorFrame(frameType.goodbye, 0, error));
         clock.after(1000, () => socket.destroy());
       } else {
         socket.destroy();

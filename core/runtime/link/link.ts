@@ -2,7 +2,7 @@ import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../clock.ts';
 import { MoveError, toMoveError } from '../errors.ts';
-import { peerError } from './error-body.ts';
+import { errorFrame, peerError } from './error-body.ts';
 import { FrameReader, frameHeader, frameType, jsonFrame, maxDataBytes, parseJsonBody } from './frames.ts';
 import { LinkCalls } from './link-calls.ts';
 import { LinkPulse } from './link-pulse.ts';
@@ -247,7 +247,9 @@ export class Link {
     if (this.#state !== 'open') return;
     this.#state = 'closing';
     this.#socket.cork();
-    this.#socket.write(jsonFrame(frameType.goodbye, 0, error ? error.toBody() : null));
+    this.#socket.write(
+      error ? errorFrame(frameType.goodbye, 0, error) : jsonFrame(frameType.goodbye, 0, null),
+    );
     this.#socket.uncork();
     this.#dropEverything(error ?? this.#closedError());
     this.#socket.end();
@@ -281,7 +283,7 @@ export class Link {
     if (this.#isOwn(stream.id)) this.#ownStreams -= 1;
     const unanswered = this.#unanswered.delete(stream);
     if (reset && this.#state === 'open') {
-      this.#send(jsonFrame(unanswered ? frameType.refuse : frameType.reset, stream.id, reset.toBody()));
+      this.#send(errorFrame(unanswered ? frameType.refuse : frameType.reset, stream.id, reset));
     }
   }
 
@@ -418,7 +420,7 @@ export class Link {
           limit: this.#limits.maxStreams,
         },
       );
-      this.#send(jsonFrame(frameType.refuse, id, error.toBody()));
+      this.#send(errorFrame(frameType.refuse, id, error));
       return;
     }
     const stream = new LinkStream(this.#carrier, id, header, {
