@@ -1,3 +1,5 @@
+import type { AddressLimitOptions } from '../runtime/address-limits.ts';
+import { AddressLimits, defaultAddressLimits } from '../runtime/address-limits.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { MoveError } from '../runtime/errors.ts';
@@ -7,6 +9,7 @@ import type { Random } from '../runtime/random.ts';
 import { secureRandom } from '../runtime/random.ts';
 import type { SessionStatus } from './access-point.ts';
 import { AccessPoint } from './access-point.ts';
+import type { BufferBudgetOptions } from './buffer-budget.ts';
 import type { Authorise, ReadIdentity } from './identity.ts';
 import { LinkPool } from './link-pool.ts';
 import type { Locator } from './locator.ts';
@@ -37,6 +40,10 @@ export interface OverlayNodeOptions {
   pathPolicy?: (service: string) => PathPolicy;
   parkDeadlineMs?: number;
   limits?: Partial<LinkLimits>;
+  /** What each address, and all together, may ask of this node's doors. */
+  addressLimits?: Partial<AddressLimitOptions>;
+  /** What may wait in memory for clients that do not read. */
+  buffers?: Partial<BufferBudgetOptions>;
 }
 
 export interface OverlayNodeStatus {
@@ -63,6 +70,8 @@ export interface OverlayNode {
   readonly router: StreamRouter;
   /** The links this node dials: `pool.call(target, method, params, …)` for ring and directory. */
   readonly pool: LinkPool;
+  /** Who may come in, by address: for every door of this node, so that an address has one share of all. */
+  readonly door: AddressLimits;
   /** Keeps links to all of `peers()` warm; call it again when the peers changed. */
   refreshPeers(): void;
   /** Dials sites ahead of need, as before a move, so that the first session pays no handshake. */
@@ -111,8 +120,18 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
     clock,
     random,
     ...(options.parkDeadlineMs === undefined ? {} : { parkDeadlineMs: options.parkDeadlineMs }),
+    ...(options.buffers ? { buffers: options.buffers } : {}),
   });
   const servlet = registerServlet(router, { pool });
+  const door = new AddressLimits({
+    ...defaultAddressLimits,
+    clock,
+    isKnown: (address) =>
+      options
+        .peers()
+        .some((peer) => peer.address.startsWith(`${address}:`) || peer.address.startsWith(`[${address}]:`)),
+    ...options.addressLimits,
+  });
   const server = await listenRouted({
     ...options.listen,
     identity: options.identity,
@@ -121,6 +140,7 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
     events,
     clock,
     ...(options.limits ? { limits: options.limits } : {}),
+    door,
   });
 
   const refreshPeers = () =>
@@ -137,6 +157,7 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
     port: server.port,
     router,
     pool,
+    door,
     refreshPeers,
     prepare(sites) {
       for (const site of sites) {

@@ -1,4 +1,5 @@
 import type { X509Certificate } from 'node:crypto';
+import { constants } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import type { Server, TLSSocket } from 'node:tls';
 import { createServer, connect as tlsConnect } from 'node:tls';
@@ -58,10 +59,16 @@ const tlsSettings = (identity: LinkIdentity) => ({
   rejectUnauthorized: false,
 });
 
+/** Of the accepting end. It resumes nothing: that would not prove the certificate's issuer and dates again. */
+const serverSettings = (identity: LinkIdentity) => ({
+  ...tlsSettings(identity),
+  secureOptions: constants.SSL_OP_NO_TICKET,
+});
+
 /** A TLS server for links. It hands out sockets whose peers are *not* yet judged: see establishLink. */
 export function linkTlsServer(identity: LinkIdentity, handshakeDeadlineMs: number): Server {
   return createServer({
-    ...tlsSettings(identity),
+    ...serverSettings(identity),
     requestCert: true,
     handshakeTimeout: handshakeDeadlineMs,
     noDelay: true,
@@ -69,7 +76,7 @@ export function linkTlsServer(identity: LinkIdentity, handshakeDeadlineMs: numbe
 }
 
 /** The settings a running server takes over when its certificate was renewed. */
-export const renewedSettings = tlsSettings;
+export const renewedSettings = serverSettings;
 
 /** An IPv4 address that came in over an IPv6 socket, as IPv4. */
 export const plainAddress = (address: string | undefined): string | undefined =>
