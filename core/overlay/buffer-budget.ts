@@ -24,7 +24,7 @@ export interface BufferBudgetOptions {
 }
 
 export const defaultBufferBudget = {
-  eachBytes: 32 << 20,
+  eachBytes: 8 << 20,
   wholeBytes: 256 << 20,
   graceMs: 1000,
   sweepMs: 250,

@@ -34,8 +34,8 @@ export interface AddressLimitOptions {
  * third of a processor from it, and one address 5 %.
  */
 export const defaultAddressLimits: AddressLimitOptions = {
-  each: { perSecond: 32, burst: 96, pending: 48, established: 1024 },
-  whole: { perSecond: 240, burst: 480, pending: 1024, established: 4096 },
+  each: { perSecond: 32, burst: 64, pending: 32, established: 1024 },
+  whole: { perSecond: 240, burst: 240, pending: 1024, established: 4096 },
   addresses: 8192,
   knownForMs: 600_000,
 };
@@ -55,6 +55,8 @@ export interface AddressPass {
 const leftToOthers = 0.5;
 /** The part of the whole that strangers leave to known addresses. */
 const leftToKnown = 0.25;
+/** Milliseconds after which an address that came before is as good as one that never did. */
+const forgottenAfterMs = 10_000;
 /** Addresses beyond the table share this many entries. */
 const crowdSize = 64;
 
@@ -63,6 +65,7 @@ interface Entry {
   bucket: TokenBucket;
   pending: number;
   established: number;
+  lastCame: number;
   knownUntil: number;
 }
 
@@ -70,7 +73,7 @@ interface Entry {
  * Who may come in at a door that anybody can knock at, by address, decided before any work is done for him. Three
  * things are limited, of each address and of all: the rate of connections, those that have not shown who they are, and
  * those that have. So that many addresses cannot shut out others, a quarter is kept for addresses that are known
- * (`isKnown`, or somebody authenticated there not long ago), and of the rest, half for addresses that have nothing yet.
+ * (`isKnown`, or somebody authenticated there not long ago), and of the rest, half for addresses that have not come in the last seconds and hold nothing yet.
  * The table is bounded: an address is forgotten once it would be treated like a new one; if none can be forgotten,
  * further addresses share a few entries, by a secret hash.
  */
@@ -117,12 +120,13 @@ export class AddressLimits {
     const room = known ? 1 : (1 - leftToKnown) * (entry.pending > 0 ? leftToOthers : 1);
     if (this.#pending >= Math.max(1, whole.pending * room)) return 'pending';
     if (entry.established >= each.established) return 'established';
-    const fresh = entry.bucket.level(now) === 1;
+    const fresh = entry.lastCame < now - forgottenAfterMs;
     if (!entry.bucket.take(now)) return 'rate';
     const taken =
       (known && this.#knownBucket.take(now)) || this.#strangersBucket.take(now, fresh ? 0 : leftToOthers);
     if (!taken) return 'rate';
 
+    entry.lastCame = now;
     this.#remember(entry, now);
     entry.pending += 1;
     this.#pending += 1;
@@ -179,6 +183,7 @@ export class AddressLimits {
       bucket: new TokenBucket(this.#options.each, now),
       pending: 0,
       established: 0,
+      lastCame: Number.NEGATIVE_INFINITY,
       knownUntil: 0,
     };
   }
@@ -208,7 +213,7 @@ export class AddressLimits {
       if (looked === 8) return false;
       looked += 1;
       const idle = entry.pending + entry.established === 0;
-      if (idle && (evenKnown || entry.knownUntil <= now) && entry.bucket.level(now) === 1) {
+      if (idle && (evenKnown || entry.knownUntil <= now) && entry.lastCame < now - forgottenAfterMs) {
         table.delete(group);
         return true;
       }

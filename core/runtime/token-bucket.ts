@@ -29,4 +29,10 @@ export class TokenBucket {
     this.#tokens -= 1;
     return true;
   }
+
+  /** Takes `tokens`, or all there are: something turned out to have cost more than it looked. */
+  charge(now: number, tokens: number): void {
+    this.level(now);
+    this.#tokens = Math.max(0, this.#tokens - tokens);
+  }
 }

@@ -6,6 +6,10 @@ const benches: Readonly<Record<string, { what: string; load: () => Promise<Bench
     what: 'requests through the overlay beside a chain of the same legs made of HAProxy, on loopback',
     load: () => import('./path.ts'),
   },
+  limits: {
+    what: 'what honest clients of an access point notice, and what it holds, while it is attacked in ten ways',
+    load: () => import('./limits.ts'),
+  },
 };
 
 /** One bench: gets the words after its name and returns what it measured, with units in the names. */

@@ -216,13 +216,13 @@ for (const [name, pair] of Object.entries(transports)) {
           },
         },
       });
-      const refused = await client
-        .openStream({ giant }, { deadlineMs: 2000 })
-        .catch((error: MoveError) => error);
+      const refused = await client.openStream({}, { deadlineMs: 2000 }).catch((error: MoveError) => error);
       expect(refused).toMatchObject({ code: 'HEADER_INVALID', details: {} });
       const failed = await client.call(giant, null, { deadlineMs: 2000 }).catch((error: MoveError) => error);
       expect(failed).toMatchObject({ code: 'METHOD_UNKNOWN', details: {} });
       expect(client.isOpen).toBe(true);
+      client.openStreamNow({ giant });
+      expect(await client.closed).toMatchObject({ code: 'LINK_PROTOCOL' });
     });
 
     it('gives up waiting for acceptance by deadline and by signal', async () => {

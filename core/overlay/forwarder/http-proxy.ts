@@ -51,7 +51,7 @@ class StreamAgent extends Agent {
   readonly #open: (service: string, port: number) => Promise<Duplex>;
 
   constructor(open: (service: string, port: number) => Promise<Duplex>, keepAlive: boolean) {
-    super({ keepAlive, maxSockets: 256, maxFreeSockets: 32, scheduling: 'lifo' });
+    super({ keepAlive, maxSockets: 48, maxFreeSockets: 32, scheduling: 'lifo' });
     this.#open = open;
   }
 

@@ -21,7 +21,7 @@ export async function startOverlayChain(
   processes: BenchProcesses,
   identities: BenchIdentities,
   originPort: number,
-): Promise<{ port: number; pids: number[] }> {
+): Promise<{ port: number; pids: number[]; accessPoint: { port: number; pid: number } }> {
   const { gatewayPath } = buildNative(directory);
   const gatewaySocket = join(directory, 'gateway.sock');
   const addresses = ['--service-address', '127.0.0.1', '--source-address', '127.0.0.1'];
@@ -79,5 +79,6 @@ export async function startOverlayChain(
   return {
     port,
     pids: [forwarder.pid!, accessPoint.pid, servlet.pid, site.pid, gateway.pid!],
+    accessPoint,
   };
 }
