@@ -58,6 +58,8 @@ export interface Forwarder {
 
 const openDeadlineMs = 10_000;
 const loopback = '127.0.0.1';
+/** Of programs on this machine, at each door; an access point takes fewer sessions from one certificate. */
+const connectionsAtMost = 512;
 
 /**
  * Starts the client's forwarder: a warm link to an access point, a local HTTP proxy, a SOCKS proxy and fixed ports.
@@ -136,6 +138,7 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
 }
 
 function listen(server: Server, { host, port }: ListenAddress): Promise<string> {
+  server.maxConnections = connectionsAtMost;
   return new Promise((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const why = cause.code === 'EADDRINUSE' ? 'another program uses it' : cause.message;

@@ -31,6 +31,9 @@ const hopByHop = new Set([
 const replayable = new Set(['GET', 'HEAD', 'OPTIONS']);
 const maxReplays = 3;
 
+/** Headers come at once, at most 16 KiB of them (Node's own limit); a body may take as long as it takes. */
+const timeLimits = { headersTimeout: 15_000, requestTimeout: 0, maxHeaderSize: 16_384 };
+
 /** Fields that concern one connection only are not passed on (RFC 9110 §7.6.1). */
 function endToEnd(rawHeaders: readonly string[]): string[] {
   const named = new Set<string>();
@@ -77,7 +80,7 @@ export function createHttpProxy(options: HttpProxyOptions): Server {
     asHttpSocket(await link.open(service, port, openDeadlineMs));
   const agents = { kept: new StreamAgent(open, true), fresh: new StreamAgent(open, false) };
 
-  const server = createServer((request, response) => {
+  const server = createServer(timeLimits, (request, response) => {
     let target: URL;
     let service: string;
     try {
