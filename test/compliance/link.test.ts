@@ -349,6 +349,37 @@ describe('links and strangers', () => {
     expect(refused[0]?.code).toBe('LINK_HANDSHAKE');
   });
 
+  it('cuts a peer that asks without end and reads nothing, before much is kept for it', async () => {
+    const accepted = Promise.withResolvers<Link>();
+    const server = await listenLinks({
+      host: '127.0.0.1',
+      port: 0,
+      identity: () => far,
+      verifyPeer: () => undefined,
+      onLink: accepted.resolve,
+    });
+    open.push(() => server.close());
+    const socket = tlsConnect({
+      host: '127.0.0.1',
+      port: server.port,
+      rejectUnauthorized: false,
+      key: near.keyPem,
+      cert: near.certificatePem,
+      ALPNProtocols: ['move-link/1'],
+    });
+    open.push(() => socket.destroy());
+    socket.on('error', () => undefined);
+    socket.write(jsonFrame(frameType.hello, 0, { version: 1, windowBytes: 262_144 }));
+    const pings = Buffer.concat(Array.from({ length: 4096 }, () => frameHeader(frameType.ping, 1, 0)));
+    const ask = () => {
+      while (!socket.destroyed && socket.write(pings));
+      socket.once('drain', ask);
+    };
+    const link = await accepted.promise;
+    ask();
+    expect(await link.closed).toMatchObject({ code: 'LINK_OVERLOADED' });
+  });
+
   it('drops a peer that never finishes its handshake or greeting', async () => {
     const refused: MoveError[] = [];
     const server = await serve({ refused });

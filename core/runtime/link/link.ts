@@ -75,8 +75,9 @@ export interface OpenOptions {
 
 /** Bytes that leave in one write at most; the next write waits until the socket has taken them. */
 const batchBytes = 131_072;
-/** Replies a peer may provoke without reading them. */
+/** Replies a peer may provoke without reading them; also in number, because the shortest cost a hundred bytes as well. */
 const overloadBytes = 4 << 20;
+const overloadMessages = 16_384;
 const closeGraceMs = 1000;
 
 /**
@@ -307,7 +308,7 @@ export class Link {
     if (this.#state !== 'open') return;
     this.#messages.push(frame);
     this.#messageBytes += frame.length;
-    if (this.#messageBytes > overloadBytes) {
+    if (this.#messageBytes > overloadBytes || this.#messages.length > overloadMessages) {
       this.#fail(
         new MoveError('LINK_OVERLOADED', 'The other end asks without reading the answers.', this.#where()),
       );
