@@ -91,7 +91,8 @@ export async function askHonestly(options: HonestOptions): Promise<Noticed> {
   };
 }
 
-function page(port: number, agent: Agent | false): Promise<void> {
+/** One request, asked once more if the service had closed the kept connection meanwhile, as every client does. */
+function page(port: number, agent: Agent | false, again = false): Promise<void> {
   return new Promise((resolve, reject) => {
     const asked = request({ host: '127.0.0.1', port, path: '/page', agent, timeout: 5000 }, (answer) => {
       let bytes = 0;
@@ -104,7 +105,10 @@ function page(port: number, agent: Agent | false): Promise<void> {
       );
     });
     asked.on('timeout', () => asked.destroy(new Error('no answer within 5 s')));
-    asked.on('error', reject);
+    asked.on('error', (error) => {
+      if (asked.reusedSocket && !again) page(port, false, true).then(resolve, reject);
+      else reject(error);
+    });
     asked.end();
   });
 }
