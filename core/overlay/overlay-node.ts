@@ -1,7 +1,7 @@
-import type { AddressLimitOptions } from '../runtime/address-limits.ts';
-import { AddressLimits, defaultAddressLimits } from '../runtime/address-limits.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { systemClock } from '../runtime/clock.ts';
+import type { DoorLimitOptions } from '../runtime/door-limits.ts';
+import { DoorLimits, defaultDoorLimits } from '../runtime/door-limits.ts';
 import { MoveError } from '../runtime/errors.ts';
 import type { Link, LinkLimits } from '../runtime/link/link.ts';
 import type { LinkIdentity } from '../runtime/link/link-tls.ts';
@@ -41,7 +41,7 @@ export interface OverlayNodeOptions {
   parkDeadlineMs?: number;
   limits?: Partial<LinkLimits>;
   /** What each address, and all together, may ask of this node's doors. */
-  addressLimits?: Partial<AddressLimitOptions>;
+  doorLimits?: Partial<DoorLimitOptions>;
   /** What may wait in memory for clients that do not read. */
   buffers?: Partial<BufferBudgetOptions>;
 }
@@ -71,7 +71,7 @@ export interface OverlayNode {
   /** The links this node dials: `pool.call(target, method, params, …)` for ring and directory. */
   readonly pool: LinkPool;
   /** Who may come in, by address: for every door of this node, so that an address has one share of all. */
-  readonly door: AddressLimits;
+  readonly doorLimits: DoorLimits;
   /** Keeps links to all of `peers()` warm; call it again when the peers changed. */
   refreshPeers(): void;
   /** Dials sites ahead of need, as before a move, so that the first session pays no handshake. */
@@ -123,14 +123,14 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
     ...(options.buffers ? { buffers: options.buffers } : {}),
   });
   const servlet = registerServlet(router, { pool });
-  const door = new AddressLimits({
-    ...defaultAddressLimits,
+  const doorLimits = new DoorLimits({
+    ...defaultDoorLimits,
     clock,
     isKnown: (address) =>
       options
         .peers()
         .some((peer) => peer.address.startsWith(`${address}:`) || peer.address.startsWith(`[${address}]:`)),
-    ...options.addressLimits,
+    ...options.doorLimits,
   });
   const server = await listenRouted({
     ...options.listen,
@@ -140,7 +140,7 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
     events,
     clock,
     ...(options.limits ? { limits: options.limits } : {}),
-    door,
+    door: doorLimits,
   });
 
   const refreshPeers = () =>
@@ -157,7 +157,7 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
     port: server.port,
     router,
     pool,
-    door,
+    doorLimits,
     refreshPeers,
     prepare(sites) {
       for (const site of sites) {

@@ -1,5 +1,5 @@
-import type { AddressLimits } from '../runtime/address-limits.ts';
 import type { Clock } from '../runtime/clock.ts';
+import type { DoorLimits } from '../runtime/door-limits.ts';
 import type { LinkLimits } from '../runtime/link/link.ts';
 import type { LinkServer } from '../runtime/link/link-server.ts';
 import { listenLinks } from '../runtime/link/link-server.ts';
@@ -19,7 +19,7 @@ export interface RoutedListenerOptions {
   clock?: Clock;
   limits?: Partial<LinkLimits>;
   /** Who may come in, by address. */
-  door?: AddressLimits;
+  door?: DoorLimits;
 }
 
 /** Listens for links whose streams, calls and notices `router` hands out. @throws MoveError `LISTEN_FAILED`. */

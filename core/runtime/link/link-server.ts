@@ -1,8 +1,8 @@
 import type { AddressInfo, Socket } from 'node:net';
 import { createServer } from 'node:net';
-import type { AddressPass, AddressRefusal } from '../address-limits.ts';
-import { AddressLimits } from '../address-limits.ts';
 import { systemClock } from '../clock.ts';
+import type { DoorPass, DoorRefusal } from '../door-limits.ts';
+import { DoorLimits } from '../door-limits.ts';
 import { MoveError, toMoveError } from '../errors.ts';
 import type { Link } from './link.ts';
 import type { LinkIdentity, LinkOptions, RefusedPeer } from './link-tls.ts';
@@ -21,7 +21,7 @@ export interface ListenOptions extends LinkOptions {
   /** Milliseconds from the connection until it is a link, both handshakes included. */
   handshakeDeadlineMs?: number;
   /** Who may come in, by address; shared with other doors of the same host where it has any. */
-  door?: AddressLimits;
+  door?: DoorLimits;
   /** Links that one certificate may have open at once. */
   maxLinksEach?: number;
 }
@@ -37,7 +37,7 @@ export interface LinkServer {
   close(): Promise<void>;
 }
 
-const refusals: Record<AddressRefusal, { code: string; message: string }> = {
+const refusals: Record<DoorRefusal, { code: string; message: string }> = {
   rate: {
     code: 'TOO_MANY_HANDSHAKES',
     message: 'A connection was refused unheard: too many come from this address, or from all together.',
@@ -58,12 +58,12 @@ export async function listenLinks(options: ListenOptions): Promise<LinkServer> {
   const clock = options.clock ?? systemClock;
   const handshakeDeadlineMs = options.handshakeDeadlineMs ?? 5000;
   const maxLinksEach = options.maxLinksEach ?? 32;
-  const door = options.door ?? new AddressLimits();
+  const door = options.door ?? new DoorLimits();
   const notes = new RefusalNotes((error, peer) => options.onRefused?.(error, peer), clock);
   let identity = options.identity();
   const links = new Set<Link>();
   const linksOf = new Map<string, number>();
-  const connections = new Map<string, { socket: Socket; pass: AddressPass; deadline: number }>();
+  const connections = new Map<string, { socket: Socket; pass: DoorPass; deadline: number }>();
   const keyOf = (socket: { remoteAddress?: string | undefined; remotePort?: number | undefined }) =>
     `${socket.remoteAddress} ${socket.remotePort}`;
 

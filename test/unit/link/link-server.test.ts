@@ -3,8 +3,8 @@ import { connect } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { connect as tlsConnect } from 'node:tls';
 import { afterEach, beforeAll, expect, it } from 'vitest';
-import type { AddressLimitOptions } from '../../../core/runtime/address-limits.ts';
-import { AddressLimits, defaultAddressLimits } from '../../../core/runtime/address-limits.ts';
+import type { DoorLimitOptions } from '../../../core/runtime/door-limits.ts';
+import { DoorLimits, defaultDoorLimits } from '../../../core/runtime/door-limits.ts';
 import type { MoveError } from '../../../core/runtime/errors.ts';
 import type { LinkServer } from '../../../core/runtime/link/link-server.ts';
 import { listenLinks } from '../../../core/runtime/link/link-server.ts';
@@ -28,10 +28,10 @@ afterEach(async () => {
 });
 
 async function serve(
-  options: { door?: Partial<AddressLimitOptions>; handshakeDeadlineMs?: number; maxLinksEach?: number } = {},
+  options: { door?: Partial<DoorLimitOptions>; handshakeDeadlineMs?: number; maxLinksEach?: number } = {},
 ) {
   const refused: MoveError[] = [];
-  const door = new AddressLimits({ ...defaultAddressLimits, ...options.door });
+  const door = new DoorLimits({ ...defaultDoorLimits, ...options.door });
   const server = await listenLinks({
     host: '127.0.0.1',
     port: 0,

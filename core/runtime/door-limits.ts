@@ -15,7 +15,7 @@ export interface DoorShare {
   established: number;
 }
 
-export interface AddressLimitOptions {
+export interface DoorLimitOptions {
   /** Of one address: an IPv4 address or the /64 of an IPv6 address. */
   each: DoorShare;
   /** Of all addresses together. */
@@ -33,7 +33,7 @@ export interface AddressLimitOptions {
  * Fit for one process that also carries traffic: a mutual handshake costs it 1 to 2 ms, so strangers can take less than a
  * third of a processor from it, and one address 5 %.
  */
-export const defaultAddressLimits: AddressLimitOptions = {
+export const defaultDoorLimits: DoorLimitOptions = {
   each: { perSecond: 32, burst: 64, pending: 32, established: 1024 },
   whole: { perSecond: 240, burst: 240, pending: 1024, established: 4096 },
   addresses: 8192,
@@ -41,10 +41,10 @@ export const defaultAddressLimits: AddressLimitOptions = {
 };
 
 /** Why a connection was not let in: by the rate, by those that are not finished, by those that are established. */
-export type AddressRefusal = 'rate' | 'pending' | 'established';
+export type DoorRefusal = 'rate' | 'pending' | 'established';
 
 /** One connection's place at the door. */
-export interface AddressPass {
+export interface DoorPass {
   /** It has shown who it is; false when there is no room among the established. The address is known from now on. */
   establish(): boolean;
   /** It is gone, however it ended. Further calls do nothing. */
@@ -77,8 +77,8 @@ interface Entry {
  * The table is bounded: an address is forgotten once it would be treated like a new one; if none can be forgotten,
  * further addresses share a few entries, by a secret hash.
  */
-export class AddressLimits {
-  readonly #options: AddressLimitOptions;
+export class DoorLimits {
+  readonly #options: DoorLimitOptions;
   readonly #clock: Clock;
   readonly #entries = new Map<string, Entry>();
   readonly #known = new Map<string, Entry>();
@@ -89,7 +89,7 @@ export class AddressLimits {
   #pending = 0;
   #established = 0;
 
-  constructor(options: AddressLimitOptions = defaultAddressLimits) {
+  constructor(options: DoorLimitOptions = defaultDoorLimits) {
     this.#options = options;
     this.#clock = options.clock ?? systemClock;
     const { perSecond, burst } = options.whole;
@@ -109,7 +109,7 @@ export class AddressLimits {
   }
 
   /** Takes a connection from `address` in, or says what it would exceed. Constant time, no input or output. */
-  admit(address: string | undefined): AddressPass | AddressRefusal {
+  admit(address: string | undefined): DoorPass | DoorRefusal {
     const now = this.#clock.monotonic();
     const group = addressGroup(address);
     const { each, whole } = this.#options;
@@ -133,7 +133,7 @@ export class AddressLimits {
     return this.#pass(entry);
   }
 
-  #pass(entry: Entry): AddressPass {
+  #pass(entry: Entry): DoorPass {
     const { each, whole } = this.#options;
     let state: 'pending' | 'established' | 'released' = 'pending';
     return {

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { addressGroup } from '../../../core/runtime/address-group.ts';
-import type { AddressLimitOptions, AddressPass } from '../../../core/runtime/address-limits.ts';
-import { AddressLimits } from '../../../core/runtime/address-limits.ts';
+import type { DoorLimitOptions, DoorPass } from '../../../core/runtime/door-limits.ts';
+import { DoorLimits } from '../../../core/runtime/door-limits.ts';
 import { HandClock } from '../../support/hand-clock.ts';
 
 describe('whom limits take for one', () => {
@@ -21,8 +21,8 @@ describe('whom limits take for one', () => {
 });
 
 const clock = () => new HandClock();
-const limits = (options: Partial<AddressLimitOptions> = {}) =>
-  new AddressLimits({
+const limits = (options: Partial<DoorLimitOptions> = {}) =>
+  new DoorLimits({
     each: { perSecond: 2, burst: 4, pending: 3, established: 2 },
     whole: { perSecond: 40, burst: 400, pending: 40, established: 8 },
     addresses: 1000,
@@ -30,12 +30,12 @@ const limits = (options: Partial<AddressLimitOptions> = {}) =>
     clock: clock(),
     ...options,
   });
-const pass = (given: AddressPass | string): AddressPass => {
+const pass = (given: DoorPass | string): DoorPass => {
   if (typeof given === 'string') throw new Error(`refused: ${given}`);
   return given;
 };
 
-describe('limits by address', () => {
+describe('limits of a door', () => {
   it('refuse an address that comes too often, and let it in again later', () => {
     const time = clock();
     const door = limits({ clock: time });
