@@ -10,7 +10,7 @@ import {
   moveSchema,
   proposalSchema,
   ringNodeSchema,
-  ringSchema,
+  ringVerificationSchema,
 } from './domain.ts';
 import { stateMessageSchema } from './state.ts';
 import { telemetrySchema } from './telemetry.ts';
@@ -88,6 +88,12 @@ export const contract = {
       services: z.union([z.literal('any'), z.array(hostname).min(1).max(64)]),
       days: z.number().min(0.0001).max(825).describe('lifetime in days'),
       password: z.string().min(8).max(256).describe('protects the PKCS#12 file'),
+      renewals: z
+        .int()
+        .min(0)
+        .max(1000)
+        .default(12)
+        .describe('how often its holder may renew it, each time for the same lifetime'),
     }),
     z.object({
       credential: credentialSchema,
@@ -196,7 +202,11 @@ export const contract = {
     nothing,
     z.object({ nodes: z.array(ringNodeSchema) }),
   ),
-  'ring.verify': query("Checks Zave's invariant on the live ring.", nothing, z.object({ ring: ringSchema })),
+  'ring.verify': query(
+    "Checks Zave's invariant on the live ring, from the states of all its members, and names who breaks it. States are read one after the other, so a violation counts only when it lasts over several readings.",
+    nothing,
+    ringVerificationSchema,
+  ),
   'journal.read': query(
     'Reads journal events, oldest first.',
     z.object({

@@ -208,12 +208,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
       return {};
     },
     'ring.show': async () => ({ nodes: await attached().observer.showRing() }),
-    'ring.verify': async () => {
-      await attached().observer.verifyRing();
-      const ring = store.state.ring.ring;
-      if (!ring) throw new MoveError('RING_UNSEEN', 'No overlay node has answered yet.');
-      return { ring };
-    },
+    'ring.verify': (_input, { signal }) => attached().observer.verifyRing(signal),
     'journal.read': (input) => {
       const records = journal.read({ after: input.after, limit: input.limit });
       const last = records.at(-1);

@@ -1,3 +1,4 @@
+import type { NodeList } from '../contract/node-list.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { MoveError } from '../runtime/errors.ts';
@@ -7,6 +8,7 @@ import type { Random } from '../runtime/random.ts';
 import { secureRandom } from '../runtime/random.ts';
 import type { SessionStatus } from './access-point.ts';
 import { AccessPoint } from './access-point.ts';
+import { type RenewCertificate, registerClientCalls } from './client-calls.ts';
 import type { Authorise, ReadIdentity } from './identity.ts';
 import { LinkPool } from './link-pool.ts';
 import type { Locator } from './locator.ts';
@@ -27,8 +29,16 @@ export interface OverlayNodeOptions {
   locator: Locator | ((node: { pool: LinkPool; router: StreamRouter }) => Locator);
   /** The other overlay nodes known now. */
   peers: () => readonly OverlayPeer[];
+  /** The signed list of overlay nodes to give to clients, once there is one. */
+  nodeList?: () => NodeList | undefined;
+  /** The home site of a service, where the administrator has said it. */
+  homeOf?: (service: string) => string | undefined;
+  /** Passes requests for a renewed certificate on, where that can be done. */
+  renew?: RenewCertificate;
   /** Reads a certificate and objects to unwelcome holders (revoked ones). */
   authorise: Authorise;
+  /** Judges who comes in, where that is more than `authorise`: a flooded node takes nobody. */
+  admit?: Authorise;
   /** Reads a certificate that was judged before. */
   readIdentity: ReadIdentity;
   events: OverlayEvents;
@@ -112,11 +122,19 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
     random,
     ...(options.parkDeadlineMs === undefined ? {} : { parkDeadlineMs: options.parkDeadlineMs }),
   });
+  registerClientCalls({
+    router,
+    watch,
+    name: options.name,
+    nodeList: options.nodeList ?? (() => undefined),
+    homeOf: options.homeOf ?? (() => undefined),
+    renew: options.renew,
+  });
   const servlet = registerServlet(router, { pool });
   const server = await listenRouted({
     ...options.listen,
     identity: options.identity,
-    authorise,
+    authorise: options.admit ?? authorise,
     router,
     events,
     clock,

@@ -4,8 +4,10 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
 import { duplexPair } from 'node:stream';
+import type { NodeList } from '../../core/contract/node-list.ts';
 import { signDelegation } from '../../core/credentials/delegation.ts';
-import type { Forwarder } from '../../core/overlay/forwarder/forwarder.ts';
+import type { RenewCertificate } from '../../core/overlay/client-calls.ts';
+import type { Forwarder, ForwarderOptions } from '../../core/overlay/forwarder/forwarder.ts';
 import { startForwarder } from '../../core/overlay/forwarder/forwarder.ts';
 import type { ForwarderEvent } from '../../core/overlay/forwarder/forwarder-event.ts';
 import { parsePortForward } from '../../core/overlay/forwarder/port-forward.ts';
@@ -76,14 +78,21 @@ export interface OverlayWorld {
   webPort: number;
   events: OverlayEvent[];
   forwarderEvents: ForwarderEvent[];
+  /** What nodes give to clients as the signed list. */
+  nodeList: NodeList | undefined;
+  /** The home site of the service, which nodes tell clients. */
+  home: string | undefined;
+  renew: RenewCertificate | undefined;
   /** What the pretended move does: freeze, then wake at another site under the next epoch. */
   pause(): void;
   wake(site: number): void;
   forwarder(
     options: Partial<IssueOptions> & {
-      accessPoints?: number[];
+      /** Nodes by their index, or addresses. */
+      accessPoints?: (number | string)[];
       forwards?: string[];
       identity?: LinkIdentity;
+      settings?: Partial<ForwarderOptions>;
     },
   ): Promise<Forwarder>;
   until(what: string, condition: () => boolean): Promise<void>;
@@ -94,7 +103,7 @@ export const serviceName = 'shop.example';
 
 export async function createOverlayWorld(
   onRequest: Parameters<typeof createServer>[1],
-  size: { nodes?: number; sites?: number; parkDeadlineMs?: number } = {},
+  size: { nodes?: number; sites?: number; parkDeadlineMs?: number; alsoPort?: () => number } = {},
 ): Promise<OverlayWorld> {
   const authority = await createTestAuthority();
   const revoked = new Set<string>();
@@ -110,7 +119,9 @@ export async function createOverlayWorld(
   await new Promise<void>((resolve) => web.listen(0, '127.0.0.1', resolve));
   const webPort = (web.address() as AddressInfo).port;
   const gateway = new SessionServer((port) =>
-    port === 80 ? connect({ port: webPort, host: '127.0.0.1', allowHalfOpen: true }) : undefined,
+    port === 80 || port === size.alsoPort?.()
+      ? connect({ port: webPort, host: '127.0.0.1', allowHalfOpen: true })
+      : undefined,
   );
   const directory = new TestDirectory();
   const serviceIdentity = await authority.issue({
@@ -166,6 +177,12 @@ export async function createOverlayWorld(
         authorise,
         readIdentity: readTestIdentity,
         events: (event) => events.push(event),
+        nodeList: () => world.nodeList,
+        homeOf: () => world.home,
+        renew: (renewal) => {
+          if (!world.renew) throw new MoveError('RENEWAL_UNAVAILABLE', 'Nobody renews here.');
+          return world.renew(renewal);
+        },
         ...(size.parkDeadlineMs === undefined ? {} : { parkDeadlineMs: size.parkDeadlineMs }),
       }),
     );
@@ -185,6 +202,9 @@ export async function createOverlayWorld(
     webPort,
     events,
     forwarderEvents,
+    nodeList: undefined,
+    home: undefined,
+    renew: undefined,
     pause() {
       for (const site of sites) site.epoch = 0;
       gateway.pause();
@@ -214,15 +234,19 @@ export async function createOverlayWorld(
         ),
       );
     },
-    async forwarder({ accessPoints = [0], forwards = [], identity, ...issue }) {
+    async forwarder({ accessPoints = [0], forwards = [], identity, settings = {}, ...issue }) {
       const issued =
         identity ??
         (await authority.issue({ role: 'client', name: 'ada', services: [serviceName], ...issue }));
       const forwarder = await startForwarder({
         identity: issued,
         authorise,
+        readIdentity: readTestIdentity,
         services: issue.services ?? [serviceName],
-        accessPoints: accessPoints.map((index) => `127.0.0.1:${nodes[index]!.port}`),
+        ...settings,
+        accessPoints: accessPoints.map((place) =>
+          typeof place === 'string' ? place : `127.0.0.1:${nodes[place]!.port}`,
+        ),
         httpProxy: { host: '127.0.0.1', port: 0 },
         socksProxy: { host: '127.0.0.1', port: 0 },
         forwards: forwards.map(parsePortForward),

@@ -27,6 +27,10 @@ const issue: Command = {
       docs: 'A service that it may reach; "any" for all.',
     },
     days: { type: 'number', required: true, docs: 'How long it is valid, in days.' },
+    renewals: {
+      type: 'number',
+      docs: 'How often its holder may renew it, each time for as long again; 12 unless said, 0 for never.',
+    },
     out: outOption,
     ...passwordFileOption,
   },
@@ -62,6 +66,7 @@ const issue: Command = {
       services: services.includes('any') ? 'any' : services,
       days: parsed.number('days'),
       password,
+      ...(parsed.number('renewals') === undefined ? {} : { renewals: parsed.number('renewals') }),
     });
     const own = [files.pkcs12, files.certificate, files.key, ...(passwordFile ? [passwordFile] : [])];
     prepareFiles(path.dirname(base), own);
