@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import type { z } from 'zod';
 import type { Clock } from '../runtime/clock.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
@@ -115,6 +116,24 @@ export class AccessPoint {
     this.#buffers.close();
   }
 
+  /**
+   * A connection to a service for somebody who came in by another door of this node: the same admission, the same
+   * counters, and it survives a move as those of links do. Bytes may be written at once.
+   * @throws MoveError `ACCESS_POINT_DENIED`, `ADDRESS_DENIED`, `SCOPE_DENIED`, `TOO_MANY_SESSIONS`; what comes later
+   * destroys the stream with its reason.
+   */
+  open(client: {
+    identity: OverlayIdentity;
+    remoteAddress: string | undefined;
+    service: string;
+    port: number;
+  }): Duplex {
+    const { identity, remoteAddress, ...target } = client;
+    const denial = this.#denial(identity, target.service, remoteAddress);
+    if (denial) throw denial;
+    return this.#carry(identity, target, () => undefined);
+  }
+
   #serve(request: ServiceRequest): void {
     const { header, identity, link, stream, accept, refuse } = request;
     const denial = this.#denial(identity, header.service, link.remoteAddress);
@@ -122,16 +141,30 @@ export class AccessPoint {
       refuse(denial);
       return;
     }
+    const session = this.#carry(identity, header, accept);
+    // A session that never began is refused, with a record of why, before the streams are parted.
+    session.once('error', (error: Error) => {
+      if (!stream.destroyed) refuse(toMoveError(error));
+    });
+    joinStreams(stream, session);
+  }
+
+  #carry(
+    identity: OverlayIdentity,
+    target: { service: string; port: number },
+    onAttached: () => void,
+  ): ResumableSession {
+    const { service, port } = target;
     const { clock, events, watch, paths } = this.#options;
     const session = new ResumableSession({
       id: this.#options.random.bytes(16),
-      port: header.port,
+      port,
       clock,
       ...(this.#options.parkDeadlineMs === undefined ? {} : { parkDeadlineMs: this.#options.parkDeadlineMs }),
     });
     const carried: Carried = {
       session,
-      service: header.service,
+      service,
       client: identity,
       record: undefined,
       servlet: undefined,
@@ -140,19 +173,19 @@ export class AccessPoint {
     try {
       carrier = new SessionCarrier({
         session,
-        service: header.service,
+        service,
         watch,
         clock,
         attachDeadlineMs: this.#options.attachDeadlineMs ?? 5000,
-        openPath: (record, signal) => paths.open(record, header.port, signal),
+        openPath: (record, signal) => paths.open(record, port, signal),
         onAttached: (record, path) => {
           this.#onAttached(carried, record, path);
-          accept();
+          onAttached();
         },
         onParked: (trouble) =>
           events({
             type: 'session-parked',
-            service: header.service,
+            service,
             client: identity.name,
             code: trouble.code,
           }),
@@ -176,12 +209,8 @@ export class AccessPoint {
       if (session.counters.downBytes === 0) this.#charge(identity.serial, extraTokens.givenUp);
       this.#onClosed(carried);
     });
-    // A session that never began is refused, with a record of why, before the streams are parted.
-    session.once('error', (error: Error) => {
-      if (!stream.destroyed) refuse(toMoveError(error));
-    });
-    joinStreams(stream, session);
     void carrier.run();
+    return session;
   }
 
   #denial(

@@ -15,9 +15,10 @@ import { AttributeMemory } from '../../../core/moves/sftp/attribute-memory.ts';
 import { sftpNumber, sftpString } from '../../../core/moves/sftp/frames.ts';
 import { SftpRelay } from '../../../core/moves/sftp/sftp-relay.ts';
 import { Directory } from '../../../core/overlay/directory/directory.ts';
-import type { AccessPointLink } from '../../../core/overlay/forwarder/access-point-link.ts';
 import { createHttpProxy } from '../../../core/overlay/forwarder/http-proxy.ts';
 import { createSocksProxy } from '../../../core/overlay/forwarder/socks-proxy.ts';
+import type { ForwarderStatus } from '../../../core/overlay/forwarder/status.ts';
+import type { Ways } from '../../../core/overlay/forwarder/ways.ts';
 import { MoveError, toMoveError } from '../../../core/runtime/errors.ts';
 import { webSocketPort } from '../../../core/runtime/message-ports/web-socket-port.ts';
 import { HandClock } from '../../support/hand-clock.ts';
@@ -251,7 +252,8 @@ const lost = async () => {
   throw new MoveError('ACCESS_POINT_LOST', 'No access point answers.');
 };
 const doors = {
-  link: { open: lost } as unknown as AccessPointLink,
+  ways: { open: lost, onStale: () => undefined } as unknown as Ways,
+  status: () => ({ line: 'nothing to tell' }) as ForwarderStatus,
   services: ['shop.example'],
   openDeadlineMs: 100,
 };
