@@ -4,7 +4,7 @@ import { readIdentity } from '../credentials/identity.ts';
 import { Directory } from '../overlay/directory/directory.ts';
 import type { DirectoryCaller } from '../overlay/directory/directory-types.ts';
 import { RingLocator } from '../overlay/directory/ring-locator.ts';
-import type { OverlayIdentity } from '../overlay/identity.ts';
+import type { Authorise, OverlayIdentity } from '../overlay/identity.ts';
 import type { LinkPool } from '../overlay/link-pool.ts';
 import { verifyLocationRecord } from '../overlay/location-record.ts';
 import { createOverlayNode } from '../overlay/overlay-node.ts';
@@ -19,6 +19,7 @@ import { secureRandom } from '../runtime/random.ts';
 import type { AttackAlarm } from '../sites/attack/attack-detector.ts';
 import { FloodRetreat } from './flood-retreat.ts';
 import { watchLink } from './link-watch.ts';
+import { OverlayDoor } from './overlay-door.ts';
 import { refusedBy } from './refused-by.ts';
 import { Renewals } from './renewals.ts';
 import { RingMembership } from './ring-membership.ts';
@@ -37,12 +38,17 @@ export async function startOverlayRole(
 ): Promise<RunningRole> {
   /** Whom a flooded node turns away: clients at once, everybody when it has left the ring. */
   let refusing: 'nobody' | 'clients' | 'everybody' = 'nobody';
-  const authorise = (certificate: X509Certificate): OverlayIdentity => {
-    context.verifyPeer(certificate);
+  const door = await OverlayDoor.restore(context);
+  const authorise: Authorise = (certificate, { remoteAddress }) => {
+    context.verifyPeer(certificate, {
+      remoteAddress,
+      accessPoint: context.host,
+      constrained: door.authorityCertificate,
+    });
     return readIdentity(certificate);
   };
-  const admit = (certificate: X509Certificate): OverlayIdentity => {
-    const identity = authorise(certificate);
+  const admit: Authorise = (certificate, from) => {
+    const identity = authorise(certificate, from);
     if (refusing === 'everybody' || (refusing === 'clients' && identity.role === 'client'))
       throw new MoveError(
         'OVERLAY_NODE_FLOODED',
@@ -104,7 +110,7 @@ export async function startOverlayRole(
           trustPem: context.trustPem,
           readIdentity,
           now: systemClock.now(),
-          checkRevoked: context.verifyPeer,
+          checkRevoked: (certificate) => context.verifyPeer(certificate),
         });
         if (announcer && (announcer.role !== 'site' || announcer.name !== record.site))
           throw new MoveError('ANNOUNCE_DENIED', `${announcer.name} may not speak for ${record.site}.`);
@@ -236,9 +242,11 @@ export async function startOverlayRole(
   );
   void membership.enter();
   const services = new Set<string>();
+  await door.openAt(node);
 
   return {
     handlers: {
+      ...door.handlers,
       'overlay.status': () => {
         const status = ring.status();
         const nodeStatus = node.status();
@@ -258,6 +266,7 @@ export async function startOverlayRole(
             ]),
           ),
           lost,
+          ...door.status(),
           servlets,
           records: directory.records().map(({ record, owner }) => ({
             service: record.service,

@@ -263,6 +263,18 @@ export const credentialSchema = z.object({
 });
 export type Credential = z.infer<typeof credentialSchema>;
 
+export const admissionSettingsSchema = z.object({
+  id: z.literal('admission'),
+  lifetimeMinutes: z.number().describe('for which passing the human test admits'),
+  open: z
+    .record(z.string(), z.boolean())
+    .describe('services that were opened or closed to human-tested people; others stand as they came'),
+});
+export type AdmissionSettings = z.infer<typeof admissionSettingsSchema>;
+
+/** As the paper has it: 30 minutes (MOVE section 2.2.2). */
+export const defaultAdmission: AdmissionSettings = { id: 'admission', lifetimeMinutes: 30, open: {} };
+
 export const drillKindSchema = z.enum(['udp-flood', 'node-flood', 'quiet-minute', 'honest-surge']);
 export type DrillKind = z.infer<typeof drillKindSchema>;
 

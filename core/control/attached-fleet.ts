@@ -1,15 +1,18 @@
 import { createHash } from 'node:crypto';
-import type { AgentEvent, ServiceDescription } from '../contract/agent-contract.ts';
+import type { AgentContract, AgentEvent, ServiceDescription } from '../contract/agent-contract.ts';
+import type { Client } from '../contract/channel.ts';
 import type { Service } from '../contract/domain.ts';
 import type { NodeList } from '../contract/node-list.ts';
 import type { Change, CollectionName } from '../contract/state.ts';
 import { Fleet, type HostReach } from '../fleet/fleet.ts';
-import type { LabManifest } from '../lab/manifest.ts';
+import type { LabHost, LabManifest } from '../lab/manifest.ts';
 import { apacheCommand } from '../pods/pod-spec.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
+import { Admissions } from './admissions-control.ts';
 import { AgentConnections } from './agent-connections.ts';
 import { AttackResponse } from './attack-response.ts';
 import type { ControlContext } from './control-context.ts';
+import { DoorKeeper } from './doors.ts';
 import { Drills } from './drills-control.ts';
 import { Enrolment } from './enrolment.ts';
 import { Floods } from './floods.ts';
@@ -18,6 +21,7 @@ import { Moves } from './moves-control.ts';
 import { NodeFloods } from './node-floods.ts';
 import { NodeListKeeper } from './node-list-keeper.ts';
 import { Observer } from './observer.ts';
+import { PeopleFile } from './people-file.ts';
 import { RefusedLoads } from './refused-loads.ts';
 import { Seat } from './seats.ts';
 import { ServiceKeys } from './service-keys.ts';
@@ -46,6 +50,8 @@ export class AttachedFleet {
   readonly drills: Drills;
   readonly floods: Floods;
   readonly observer: Observer;
+  readonly admissions: Admissions;
+  readonly #doors: DoorKeeper;
   readonly nodeFloods: NodeFloods;
   readonly #agents: AgentConnections;
   readonly #enrolment: Enrolment;
@@ -83,6 +89,17 @@ export class AttachedFleet {
       revoked: () => [...shared.authority.revokedSerials()],
       nodeList: this.#nodeList,
     });
+    this.admissions = new Admissions({
+      store: shared.store,
+      recorder: shared.recorder,
+      people: new PeopleFile(shared),
+      services: () => ({
+        all: [...this.context.services.keys()],
+        own: manifest.services.map(({ hostname }) => hostname),
+      }),
+      tellDoors: () => this.#doors.tellAll(),
+    });
+    this.#doors = new DoorKeeper(this.context, this.admissions);
     const seats = () => this.#seats;
     this.moves = new Moves(this.context, this.#keys, seats);
     this.response = new AttackResponse(this.context, this.moves);
@@ -111,7 +128,10 @@ export class AttachedFleet {
       up: (host, client) => {
         const known = manifest.hosts[host];
         return known
-          ? this.#enrolment.enrol(known, client).then(() => this.#showReach(host, 'up'))
+          ? this.#enrolment.enrol(known, client).then(() => {
+              this.#showReach(host, 'up');
+              if (known.role === 'overlay') void this.#equipDoor(known, client);
+            })
           : Promise.resolve();
       },
       down: (host) => {
@@ -125,6 +145,7 @@ export class AttachedFleet {
   async start(): Promise<void> {
     const { manifest, store } = this.context;
     await this.#enrolment.restore();
+    await this.#doors.start();
     this.#mustGoOn();
     this.#showHosts();
     const withAgents = Object.values(manifest.hosts)
@@ -193,11 +214,21 @@ export class AttachedFleet {
     for (const cancel of this.#waits) cancel();
     this.observer.stop();
     this.#refusedLoads.stop();
+    this.#doors.stop();
     this.#nodeList.stop();
     this.moves.stop();
     for (const seat of this.#seats) seat.stop();
     this.#agents.close();
     this.context.fleet.close();
+  }
+
+  /** A node without its door is a node all the same. */
+  async #equipDoor(host: LabHost, client: Client<AgentContract>): Promise<void> {
+    try {
+      await this.#doors.equip(host, client);
+    } catch (thrown) {
+      if (!this.#stopping) this.context.log(`the door of ${host.name}: ${toMoveError(thrown).message}`);
+    }
   }
 
   async #reachable(hosts: readonly string[]): Promise<void> {
@@ -553,6 +584,7 @@ export class AttachedFleet {
     if (this.#stopping) return;
     const { recorder } = this.context;
     if (event.type === 'links') this.observer.links(host, event.links);
+    else if (event.type === 'admitted') this.#doors.admitted(host, event);
     else if (event.type === 'attack') this.response.report(host, event);
     else if (event.type === 'overlay-flood') this.nodeFloods.report(host, event);
     else if (event.type === 'refused') {

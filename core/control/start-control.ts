@@ -140,9 +140,14 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
 
   const handlers: Handlers<Contract, Caller> = {
     'credential.issue': (input) => credentials.issue(input),
+    'credential.sign': (input) => credentials.sign(input),
     'credential.list': (input) => credentials.list(input),
     'credential.revoke': (input) => credentials.revoke(input),
     'credential.trust': () => credentials.trust(),
+    'admission.show': () => attached().admissions.show(),
+    'admission.set': (input, { caller }) => attached().admissions.set(input, caller.kind),
+    'admission.addPerson': (input, { caller }) => attached().admissions.addPerson(input, caller.kind),
+    'admission.removePerson': (input, { caller }) => attached().admissions.removePerson(input, caller.kind),
     'move.start': (input, { caller }) => ({
       move: attached().moves.start({ ...input, requestedBy: caller.kind, reason: 'asked for by hand' }),
     }),

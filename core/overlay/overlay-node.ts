@@ -9,6 +9,7 @@ import { secureRandom } from '../runtime/random.ts';
 import type { SessionStatus } from './access-point.ts';
 import { AccessPoint } from './access-point.ts';
 import { type RenewCertificate, registerClientCalls } from './client-calls.ts';
+import { type Door, type DoorOptions, listenDoor } from './door/door.ts';
 import type { Authorise, ReadIdentity } from './identity.ts';
 import { LinkPool } from './link-pool.ts';
 import type { Locator } from './locator.ts';
@@ -66,6 +67,12 @@ export interface OverlayNodeStatus {
   }[];
 }
 
+/** What a door takes that the node does not know by itself. */
+type NodeDoorOptions = Omit<
+  DoorOptions,
+  'accessPoint' | 'authorise' | 'open' | 'events' | 'clock' | 'random'
+>;
+
 export interface OverlayNode {
   readonly host: string;
   readonly port: number;
@@ -77,6 +84,8 @@ export interface OverlayNode {
   refreshPeers(): void;
   /** Dials sites ahead of need, as before a move, so that the first session pays no handshake. */
   prepare(sites: readonly { name: string; address: string }[]): void;
+  /** Opens a door for browsers to this access point; it closes with the node. @throws MoveError `LISTEN_FAILED`. */
+  openDoor(options: NodeDoorOptions): Promise<Door>;
   status(): OverlayNodeStatus;
   /** Cuts live links whose certificate has one of these serials; returns how many. */
   applyRevocations(serials: ReadonlySet<string>): number;
@@ -150,6 +159,8 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
     );
   refreshPeers();
 
+  const doors: Door[] = [];
+
   return {
     host: server.host,
     port: server.port,
@@ -161,6 +172,19 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
         // Only a head start: whoever needs the link later learns what is wrong with it.
         pool.link({ address: site.address, role: 'site', name: site.name }).catch(() => undefined);
       }
+    },
+    async openDoor(doorOptions) {
+      const door = await listenDoor({
+        ...doorOptions,
+        accessPoint: options.name,
+        authorise: options.admit ?? authorise,
+        open: (client) => accessPoint.open(client),
+        events,
+        clock,
+        random,
+      });
+      doors.push(door);
+      return door;
     },
     status() {
       const sessions = accessPoint.sessions();
@@ -212,12 +236,15 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
         link.close(error);
         count += 1;
       }
-      return count;
+      // A door asks `authorise`, which knows of the revocation as well.
+      return doors.reduce((cut, door) => cut + door.recheck(), count);
     },
     recheck() {
-      return server.recheck().length + pool.cut((link) => link.recheck());
+      const cut = server.recheck().length + pool.cut((link) => link.recheck());
+      return doors.reduce((sum, door) => sum + door.recheck(), cut);
     },
     async close() {
+      await Promise.all(doors.map((door) => door.close()));
       accessPoint.close();
       watch.close();
       pool.close();
