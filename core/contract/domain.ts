@@ -57,7 +57,6 @@ export const ringSchema = z.object({
   rule: z.string().nullable(),
   verifiedAt: at.nullable(),
 });
-export type Ring = z.infer<typeof ringSchema>;
 
 /** What `move ring verify` found on the live ring (Zave's invariant). */
 export const ringVerificationSchema = z.object({
