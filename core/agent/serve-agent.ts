@@ -213,8 +213,15 @@ export class Agent {
       directories: this.#directories,
       identity: () => identity,
       trustPem: identity.trustPem,
-      verifyPeer: (certificate) => {
-        authorise(certificate, { trust, revoked: this.#revoked, clock: systemClock });
+      verifyPeer: (certificate, at) => {
+        authorise(certificate, {
+          trust,
+          revoked: this.#revoked,
+          clock: systemClock,
+          constrained: at?.constrained,
+          ...(at?.remoteAddress === undefined ? {} : { peerAddress: at.remoteAddress }),
+          ...(at?.accessPoint === undefined ? {} : { accessPoint: at.accessPoint }),
+        });
       },
       isRevoked: (serial) => this.#revoked.has(serial),
       nodeList: () => this.#configuration?.nodeList,

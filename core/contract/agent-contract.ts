@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { doorConfigurationSchema } from './door-configuration.ts';
 import { nodeListSchema } from './node-list.ts';
 
 /**
@@ -24,6 +25,9 @@ export const agentConfigurationSchema = z.object({
       .object({
         listen: endpointSchema,
         peers: z.array(endpointSchema.extend({ identifier: z.string().describe('place on the ring') })),
+        successorListLength: z.number().int().min(1).max(16),
+        primaryInterface: z.string(),
+        primaryCapacityMbit: z.number(),
         homes: z
           .array(z.object({ service: z.string(), site: z.string() }))
           .optional()
@@ -121,12 +125,15 @@ export const overlayStatusSchema = z.object({
   predecessor: z.string().nullable(),
   successors: z.array(z.string()),
   fingers: z.array(z.string()),
+  flooded: z.boolean().describe('its primary link is flooded, or was until just now: it takes no clients'),
   clientLinks: z.number().int(),
   sessions: z.record(z.string(), z.number().int()).describe('open sessions by service, as access point'),
   lost: z
     .record(z.string(), z.number().int())
     .describe('sessions by service that ended though neither end wanted it, since the node started'),
   servlets: z.record(z.string(), z.string()).describe('the servlet of the most recent path, by service'),
+  doorConnections: z.number().int().default(0).describe('browsers that are connected now'),
+  visitors: z.number().int().default(0).describe('people admitted by a test or a password'),
   records: z.array(
     z.object({ service: z.string(), site: z.string(), epoch: z.number().int(), owner: z.boolean() }),
   ),
@@ -149,6 +156,25 @@ export const agentEventSchema = z.discriminatedUnion('type', [
     kind: z.string(),
     evidence: z.string(),
     inboundMbit: z.number(),
+    firstEvidenceAt: at,
+    detectedAt: at,
+  }),
+  z.object({
+    type: z.literal('admitted'),
+    at,
+    method: z.string(),
+    name: z.string(),
+    serial: z.string(),
+    address: z.string(),
+    until: at,
+  }),
+  z.object({
+    type: z.literal('overlay-flood'),
+    at,
+    state: z.enum(['retreated', 'returned']),
+    evidence: z.string(),
+    inboundMbit: z.number(),
+    left: z.boolean().describe('whether it left the ring; a ring that is too small to lose it keeps it'),
     firstEvidenceAt: at,
     detectedAt: at,
   }),
@@ -224,6 +250,16 @@ export const agentContract = {
   'overlay.prepare': method(
     'Dials sites ahead of need, so that the first session after a move pays no handshake.',
     z.object({ sites: z.array(endpointSchema).max(16) }),
+    nothing,
+  ),
+  'overlay.doorRequest': method(
+    'Makes the keys of the door and of the access point’s own authority where there are none, and returns requests for them.',
+    nothing,
+    z.object({ doorPem: z.string(), authorityPem: z.string() }),
+  ),
+  'overlay.door': method(
+    'Opens the door for browsers, or changes what it knows. Kept durably.',
+    doorConfigurationSchema,
     nothing,
   ),
   'site.status': method('Pods, moves and lifelines of this site.', nothing, siteStatusSchema),

@@ -1,22 +1,27 @@
 import { createHash } from 'node:crypto';
-import type { AgentEvent, ServiceDescription } from '../contract/agent-contract.ts';
+import type { AgentContract, AgentEvent, ServiceDescription } from '../contract/agent-contract.ts';
+import type { Client } from '../contract/channel.ts';
 import type { Service } from '../contract/domain.ts';
 import type { NodeList } from '../contract/node-list.ts';
 import type { Change, CollectionName } from '../contract/state.ts';
 import { Fleet, type HostReach } from '../fleet/fleet.ts';
-import type { LabManifest } from '../lab/manifest.ts';
+import type { LabHost, LabManifest } from '../lab/manifest.ts';
 import { apacheCommand } from '../pods/pod-spec.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
+import { Admissions } from './admissions-control.ts';
 import { AgentConnections } from './agent-connections.ts';
 import { AttackResponse } from './attack-response.ts';
 import type { ControlContext } from './control-context.ts';
+import { DoorKeeper } from './doors.ts';
 import { Drills } from './drills-control.ts';
 import { Enrolment } from './enrolment.ts';
 import { Floods } from './floods.ts';
 import { endpointOf, inventoryOf, publicAddress } from './host-plan.ts';
 import { Moves } from './moves-control.ts';
+import { NodeFloods } from './node-floods.ts';
 import { NodeListKeeper } from './node-list-keeper.ts';
 import { Observer } from './observer.ts';
+import { PeopleFile } from './people-file.ts';
 import { RefusedLoads } from './refused-loads.ts';
 import { Seat } from './seats.ts';
 import { ServiceKeys } from './service-keys.ts';
@@ -45,6 +50,9 @@ export class AttachedFleet {
   readonly drills: Drills;
   readonly floods: Floods;
   readonly observer: Observer;
+  readonly admissions: Admissions;
+  readonly #doors: DoorKeeper;
+  readonly nodeFloods: NodeFloods;
   readonly #agents: AgentConnections;
   readonly #enrolment: Enrolment;
   readonly #keys: ServiceKeys;
@@ -81,13 +89,33 @@ export class AttachedFleet {
       revoked: () => [...shared.authority.revokedSerials()],
       nodeList: this.#nodeList,
     });
+    this.admissions = new Admissions({
+      store: shared.store,
+      recorder: shared.recorder,
+      people: new PeopleFile(shared),
+      services: () => ({
+        all: [...this.context.services.keys()],
+        own: manifest.services.map(({ hostname }) => hostname),
+      }),
+      tellDoors: () => this.#doors.tellAll(),
+    });
+    this.#doors = new DoorKeeper(this.context, this.admissions);
     const seats = () => this.#seats;
     this.moves = new Moves(this.context, this.#keys, seats);
     this.response = new AttackResponse(this.context, this.moves);
     this.moves.onTakenBack = () => this.response.reconsider();
-    this.drills = new Drills(this.context, this.response, this.moves, seats);
     this.floods = new Floods(this.context);
     this.observer = new Observer(this.context, this.#enrolment, seats);
+    this.nodeFloods = new NodeFloods(this.context);
+    this.drills = new Drills({
+      context: this.context,
+      response: this.response,
+      moves: this.moves,
+      seats,
+      nodeFloods: this.nodeFloods,
+      verifyRing: (signal) => this.observer.verifyRing(signal),
+      nameOfNode: (address) => this.#enrolment.nameOf(address),
+    });
     this.#refusedLoads = new RefusedLoads({
       hosts: Object.keys(manifest.hosts),
       fleet,
@@ -100,7 +128,10 @@ export class AttachedFleet {
       up: (host, client) => {
         const known = manifest.hosts[host];
         return known
-          ? this.#enrolment.enrol(known, client).then(() => this.#showReach(host, 'up'))
+          ? this.#enrolment.enrol(known, client).then(() => {
+              this.#showReach(host, 'up');
+              if (known.role === 'overlay') void this.#equipDoor(known, client);
+            })
           : Promise.resolve();
       },
       down: (host) => {
@@ -114,6 +145,7 @@ export class AttachedFleet {
   async start(): Promise<void> {
     const { manifest, store } = this.context;
     await this.#enrolment.restore();
+    await this.#doors.start();
     this.#mustGoOn();
     this.#showHosts();
     const withAgents = Object.values(manifest.hosts)
@@ -182,11 +214,21 @@ export class AttachedFleet {
     for (const cancel of this.#waits) cancel();
     this.observer.stop();
     this.#refusedLoads.stop();
+    this.#doors.stop();
     this.#nodeList.stop();
     this.moves.stop();
     for (const seat of this.#seats) seat.stop();
     this.#agents.close();
     this.context.fleet.close();
+  }
+
+  /** A node without its door is a node all the same. */
+  async #equipDoor(host: LabHost, client: Client<AgentContract>): Promise<void> {
+    try {
+      await this.#doors.equip(host, client);
+    } catch (thrown) {
+      if (!this.#stopping) this.context.log(`the door of ${host.name}: ${toMoveError(thrown).message}`);
+    }
   }
 
   async #reachable(hosts: readonly string[]): Promise<void> {
@@ -451,6 +493,7 @@ export class AttachedFleet {
             predecessor: null,
             fingers: [],
             roles: [],
+            flooded: false,
             clientLinks: 0,
             sessions: 0,
           },
@@ -541,7 +584,9 @@ export class AttachedFleet {
     if (this.#stopping) return;
     const { recorder } = this.context;
     if (event.type === 'links') this.observer.links(host, event.links);
+    else if (event.type === 'admitted') this.#doors.admitted(host, event);
     else if (event.type === 'attack') this.response.report(host, event);
+    else if (event.type === 'overlay-flood') this.nodeFloods.report(host, event);
     else if (event.type === 'refused') {
       if (!this.#isNews(`${host} ${event.code} ${event.who}`)) return;
       recorder.record({

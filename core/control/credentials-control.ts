@@ -89,6 +89,19 @@ export class Credentials {
     };
   }
 
+  /** @throws MoveError `REQUEST_INVALID`, `REQUEST_UNPROVEN`, `KEY_WEAK`, `LIFETIME_DENIED`. */
+  async sign(request: CheckedInputOf<'credential.sign'>): Promise<OutputOf<'credential.sign'>> {
+    const issued = await this.#authority.issue({
+      profile: 'client',
+      name: request.name,
+      services: request.services,
+      lifetimeMs: Math.round(request.days * dayMs),
+      key: { requestPem: request.requestPem },
+    });
+    const { certificatePem, ...record } = this.#authority.certificateOf(issued.identity.serial);
+    return { credential: credentialOf(record), certificatePem, trustPem: issued.authorityPem };
+  }
+
   list(request: CheckedInputOf<'credential.list'>): OutputOf<'credential.list'> {
     return {
       credentials: this.#authority.list({ includeExpired: request.includeExpired }).map(credentialOf),

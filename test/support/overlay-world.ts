@@ -11,7 +11,7 @@ import type { Forwarder, ForwarderOptions } from '../../core/overlay/forwarder/f
 import { startForwarder } from '../../core/overlay/forwarder/forwarder.ts';
 import type { ForwarderEvent } from '../../core/overlay/forwarder/forwarder-event.ts';
 import { parsePortForward } from '../../core/overlay/forwarder/port-forward.ts';
-import type { OverlayIdentity } from '../../core/overlay/identity.ts';
+import type { Authorise, OverlayIdentity, ReadIdentity } from '../../core/overlay/identity.ts';
 import type { LocationRecord } from '../../core/overlay/location-record.ts';
 import { signLocationRecord } from '../../core/overlay/location-record.ts';
 import type { Locator } from '../../core/overlay/locator.ts';
@@ -103,18 +103,27 @@ export const serviceName = 'shop.example';
 
 export async function createOverlayWorld(
   onRequest: Parameters<typeof createServer>[1],
-  size: { nodes?: number; sites?: number; parkDeadlineMs?: number; alsoPort?: () => number } = {},
+  size: {
+    nodes?: number;
+    sites?: number;
+    parkDeadlineMs?: number;
+    alsoPort?: () => number;
+    /** Another authority than the test's own, and how it is believed at a node, a site or a client. */
+    trust?: { authority: TestAuthority; authoriseAt(host: string): Authorise; readIdentity: ReadIdentity };
+  } = {},
 ): Promise<OverlayWorld> {
-  const authority = await createTestAuthority();
+  const authority = size.trust?.authority ?? (await createTestAuthority());
+  const readIdentity = size.trust?.readIdentity ?? readTestIdentity;
   const revoked = new Set<string>();
   const events: OverlayEvent[] = [];
   const forwarderEvents: ForwarderEvent[] = [];
-  const authorise = (certificate: X509Certificate): OverlayIdentity => {
-    const identity = readTestIdentity(certificate);
+  const authoriseTest = (certificate: X509Certificate): OverlayIdentity => {
+    const identity = readIdentity(certificate);
     if (revoked.has(identity.serial))
       throw new MoveError('CERTIFICATE_REVOKED', 'This certificate was revoked.');
     return identity;
   };
+  const authoriseAt = (host: string): Authorise => size.trust?.authoriseAt(host) ?? authoriseTest;
   const web = createServer(onRequest);
   await new Promise<void>((resolve) => web.listen(0, '127.0.0.1', resolve));
   const webPort = (web.address() as AddressInfo).port;
@@ -135,7 +144,7 @@ export async function createOverlayWorld(
     const name = `site-${index}`;
     const issued = await authority.issue({ role: 'site', name, services: ['*'] });
     const router = new StreamRouter({
-      readIdentity: readTestIdentity,
+      readIdentity,
       events: (event) => events.push(event),
     });
     const door = registerSiteDoor(router, {
@@ -154,7 +163,7 @@ export async function createOverlayWorld(
       host: '127.0.0.1',
       port: 0,
       identity: () => issued,
-      authorise,
+      authorise: authoriseAt(name),
       router,
       events: (event) => events.push(event),
     });
@@ -174,8 +183,8 @@ export async function createOverlayWorld(
         listen: { host: '127.0.0.1', port: 0 },
         locator: directory,
         peers,
-        authorise,
-        readIdentity: readTestIdentity,
+        authorise: authoriseAt(name),
+        readIdentity,
         events: (event) => events.push(event),
         nodeList: () => world.nodeList,
         homeOf: () => world.home,
@@ -240,8 +249,8 @@ export async function createOverlayWorld(
         (await authority.issue({ role: 'client', name: 'ada', services: [serviceName], ...issue }));
       const forwarder = await startForwarder({
         identity: issued,
-        authorise,
-        readIdentity: readTestIdentity,
+        authorise: authoriseAt('a client'),
+        readIdentity,
         services: issue.services ?? [serviceName],
         ...settings,
         accessPoints: accessPoints.map((place) =>

@@ -3,6 +3,7 @@ import { type Agent, createServer, request as httpRequest } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream';
 import { MoveError, toMoveError } from '../../runtime/errors.ts';
+import { endToEndHeaders } from '../http/end-to-end-headers.ts';
 import { joinStreams } from '../join-streams.ts';
 import { isLostWithAccessPoint } from './access-points.ts';
 import { errorPage, rawErrorPage } from './error-page.ts';
@@ -21,34 +22,11 @@ export interface HttpProxyOptions {
   openDeadlineMs: number;
 }
 
-const hopByHop = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
 const replayable = new Set(['GET', 'HEAD', 'OPTIONS']);
 const maxReplays = 3;
 
-/** Fields that concern one connection only are not passed on (RFC 9110 §7.6.1). */
-function endToEnd(rawHeaders: readonly string[]): string[] {
-  const named = new Set<string>();
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    if (rawHeaders[index]!.toLowerCase() !== 'connection') continue;
-    for (const name of rawHeaders[index + 1]!.split(',')) named.add(name.trim().toLowerCase());
-  }
-  const kept: string[] = [];
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    const name = rawHeaders[index]!.toLowerCase();
-    if (!hopByHop.has(name) && !named.has(name)) kept.push(rawHeaders[index]!, rawHeaders[index + 1]!);
-  }
-  return kept;
-}
+/** Headers come at once, at most 16 KiB of them (Node's own limit); a body may take as long as it takes. */
+const timeLimits = { headersTimeout: 15_000, requestTimeout: 0, maxHeaderSize: 16_384 };
 
 /**
  * A local HTTP proxy for protected services only: CONNECT and absolute-form requests (RFC 9112 §3.2), and its own
@@ -68,7 +46,7 @@ export function createHttpProxy(options: HttpProxyOptions): Server {
     }
   });
 
-  const server = createServer((request, response) => {
+  const server = createServer(timeLimits, (request, response) => {
     let target: URL;
     let service: string;
     try {
@@ -190,7 +168,7 @@ interface Forwarded {
 
 function forward(parts: Forwarded, replays: number): void {
   const { agents, waiting, service, port, path, request, response } = parts;
-  const headers = endToEnd(request.rawHeaders);
+  const headers = endToEndHeaders(request.rawHeaders);
   const chunked = request.headers['transfer-encoding'] !== undefined;
   if (chunked) headers.push('Transfer-Encoding', 'chunked');
   const hasBody = chunked || Number(request.headers['content-length'] ?? 0) > 0;
@@ -208,7 +186,7 @@ function forward(parts: Forwarded, replays: number): void {
   upstream.once('close', () => waiting.delete(upstream));
   upstream.on('response', (answer) => {
     waiting.delete(upstream);
-    response.writeHead(answer.statusCode ?? 502, answer.statusMessage, endToEnd(answer.rawHeaders));
+    response.writeHead(answer.statusCode ?? 502, answer.statusMessage, endToEndHeaders(answer.rawHeaders));
     // A broken answer breaks the client's connection too. Not by pipeline(): it makes an AbortController and its
     // error, with a stack trace, for each answer, a twelfth of the work of a forwarder.
     const broken = () => response.destroy();

@@ -2,7 +2,7 @@ import { Agent, type ClientRequestArgs } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { toMoveError } from '../../runtime/errors.ts';
 import { LinkStream } from '../../runtime/link/link-stream.ts';
-import { asHttpSocket } from './http-socket.ts';
+import { asHttpSocket } from '../http/http-socket.ts';
 import type { Opened } from './way.ts';
 import type { Stale } from './ways.ts';
 
@@ -13,7 +13,7 @@ export class StreamAgent extends Agent {
   readonly #spent = new WeakSet<Duplex>();
 
   constructor(open: (service: string, port: number) => Promise<Opened>, keepAlive: boolean) {
-    super({ keepAlive, maxSockets: 256, maxFreeSockets: 32, scheduling: 'lifo' });
+    super({ keepAlive, maxSockets: 48, maxFreeSockets: 32, scheduling: 'lifo' });
     this.#open = open;
   }
 

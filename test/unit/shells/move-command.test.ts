@@ -188,12 +188,14 @@ describe('commands of the contract', () => {
   });
 
   test('ring verify succeeds only when the invariant holds', async () => {
-    const ring = { id: 'ring', culprit: null, rule: null, verifiedAt: 1 } as const;
-    let holds: boolean | null = true;
-    await move.control({ 'ring.verify': () => ({ ring: { ...ring, holds } }) });
+    const found = { members: ['n1'], absent: [], silent: [], successorListLength: 4, readings: 1 };
+    const violation = { rule: 'ordered-ring', culprit: 'n1', sentence: 'n1 goes on to n3, past n2.' };
+    let violations: (typeof violation)[] = [];
+    await move.control({ 'ring.verify': () => ({ ...found, ok: violations.length === 0, violations }) });
     expect((await move.run('ring', 'verify')).code).toBe(0);
-    holds = false;
-    expect((await move.run('ring', 'verify')).code).toBe(1);
+    violations = [violation];
+    const broken = await move.run('ring', 'verify');
+    expect(broken).toMatchObject({ code: 1, printed: [{ ok: false, violations: [violation] }] });
   });
 });
 
