@@ -1,11 +1,9 @@
-import type { ClientRequest, ClientRequestArgs, IncomingMessage, Server, ServerResponse } from 'node:http';
-import { Agent, createServer, request as httpRequest } from 'node:http';
+import type { ClientRequest, IncomingMessage, Server, ServerResponse } from 'node:http';
+import { type Agent, createServer, request as httpRequest } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream';
 import { MoveError, toMoveError } from '../../runtime/errors.ts';
-import { LinkStream } from '../../runtime/link/link-stream.ts';
 import { endToEndHeaders } from '../http/end-to-end-headers.ts';
-import { asHttpSocket } from '../http/http-socket.ts';
 import { joinStreams } from '../join-streams.ts';
 import { isLostWithAccessPoint } from './access-points.ts';
 import { errorPage, rawErrorPage } from './error-page.ts';
@@ -13,8 +11,8 @@ import { protectedService } from './protected-service.ts';
 import { isProxyAutoConfig, proxyAutoConfig } from './proxy-auto-config.ts';
 import type { ForwarderStatus } from './status.ts';
 import { answerStatus, isStatus } from './status-page.ts';
-import type { Opened } from './way.ts';
-import type { Stale, Ways } from './ways.ts';
+import { StreamAgent } from './stream-agent.ts';
+import type { Ways } from './ways.ts';
 
 export interface HttpProxyOptions {
   ways: Ways;
@@ -29,55 +27,6 @@ const maxReplays = 3;
 
 /** Headers come at once, at most 16 KiB of them (Node's own limit); a body may take as long as it takes. */
 const timeLimits = { headersTimeout: 15_000, requestTimeout: 0, maxHeaderSize: 16_384 };
-
-/** Connections to services, kept alive between requests for as long as the way they go is the right one. */
-class StreamAgent extends Agent {
-  readonly #open: (service: string, port: number) => Promise<Opened>;
-  readonly #openedOf = new WeakMap<Duplex, Opened>();
-  readonly #spent = new WeakSet<Duplex>();
-
-  constructor(open: (service: string, port: number) => Promise<Opened>, keepAlive: boolean) {
-    super({ keepAlive, maxSockets: 48, maxFreeSockets: 32, scheduling: 'lifo' });
-    this.#open = open;
-  }
-
-  openedBy(stream: Duplex | null): Opened | undefined {
-    return stream ? this.#openedOf.get(stream) : undefined;
-  }
-
-  /** Lets go of idle connections that are stale, and of the others when their answer is complete. */
-  drop(stale: Stale): void {
-    const isStale = (stream: Duplex) => {
-      const opened = this.#openedOf.get(stream);
-      return opened !== undefined && stale(opened) !== 'fine';
-    };
-    for (const stream of Object.values(this.freeSockets).flatMap((idle) => idle ?? []))
-      if (isStale(stream)) stream.destroy();
-    for (const stream of Object.values(this.sockets).flatMap((busy) => busy ?? []))
-      if (isStale(stream)) this.#spent.add(stream);
-  }
-
-  override keepSocketAlive(stream: Duplex): boolean {
-    // Node means to return whether it keeps the connection, and its types say nothing of it.
-    const keeps = (super.keepSocketAlive as (kept: Duplex) => unknown)(stream);
-    return keeps !== false && !this.#spent.has(stream);
-  }
-
-  override createConnection(
-    options: ClientRequestArgs,
-    callback?: (error: Error | null, stream: Duplex) => void,
-  ): Duplex | null | undefined {
-    this.#open(String(options.host), Number(options.port ?? 80)).then(
-      (opened) => {
-        const { stream } = opened;
-        this.#openedOf.set(stream, opened);
-        callback?.(null, stream instanceof LinkStream ? asHttpSocket(stream) : stream);
-      },
-      (thrown) => callback?.(toMoveError(thrown), undefined as unknown as Duplex),
-    );
-    return undefined;
-  }
-}
 
 /**
  * A local HTTP proxy for protected services only: CONNECT and absolute-form requests (RFC 9112 §3.2), and its own
