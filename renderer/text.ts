@@ -414,7 +414,7 @@ export const text = {
       'udp-flood':
         'While three bots flood the primary link for 8 s, nobody on the overlay loses a request, and the service answers again from another site within a second.',
       'node-flood':
-        'While three bots flood the overlay node that people enter by, it leaves the ring, they are in again by another one within three seconds, and it returns after the storm.',
+        'While three bots flood the overlay node that people enter by, it leaves the ring, they are in again by another one within two seconds, and it returns after the storm.',
       'quiet-minute': 'With nothing going on for a minute, no alarm is raised.',
       'honest-surge': 'When many known people come at once, no alarm is raised.',
     } as Record<string, string>,

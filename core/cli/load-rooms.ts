@@ -119,7 +119,7 @@ function sentenceOf(event: ForwarderEvent): string {
     case 'nodes':
       return `The signed list of access points has version ${event.version} now, with ${event.count} nodes.`;
     case 'list-refused':
-      return `A list of access points was not taken: ${event.message}`;
+      return `The signed list of access points: ${event.message}`;
     case 'renewed':
       return `Your certificate was renewed, until ${new Date(event.notAfter).toISOString()}.`;
     case 'not-renewed':

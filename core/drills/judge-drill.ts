@@ -11,8 +11,9 @@ export const drillBars = {
   outageMs: 1000,
   detectedMs: 500,
   disruptionMs: 3000,
-  /** Node flood: to the retreat, the requests that fail (as time), and to the return after the last packet. */
+  /** Node flood: to the retreat, without a right answer, the requests that fail (as time), to the return after the last packet. */
   retreatMs: 2000,
+  stallMs: 2000,
   failedMs: 1000,
   returnMs: 20_000,
   /** Share of the requests that should have been made, below which too little was measured to judge. */
@@ -227,10 +228,10 @@ function nodeFloodHypothesis(figures: Figures): Hypothesis[] {
       'ms',
     ),
     statement(
-      'Whoever entered by it gets answers as before within three seconds, by another node.',
-      figures.disruptionMs,
+      'Whoever entered by it has right answers again within two seconds, by another node.',
+      figures.overlay.longestStallMs,
       'atMost',
-      drillBars.disruptionMs,
+      drillBars.stallMs,
       'ms',
     ),
     statement(

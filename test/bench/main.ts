@@ -7,7 +7,7 @@ const benches: Readonly<Record<string, { what: string; load: () => Promise<Bench
     load: () => import('./path.ts'),
   },
   'human-test': {
-    what: 'a stock OCR at images of the human test, a simple listener at its sounds, and what passing costs',
+    what: 'what a stock OCR solves of the human test, and what passing costs a bot',
     load: () => import('./human-test.ts'),
   },
 };

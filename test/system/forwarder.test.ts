@@ -54,7 +54,7 @@ describe.skipIf(why !== null)(`the forwarder${why ? ` (${why})` : ''}`, () => {
     );
     expect(afterKill.to).not.toBe(killed);
     expect(afterKill.tookMs).toBeLessThan(1_000);
-    await until('right answers come', async () => (await person.fetch(homePage.path)).code === 0, 10_000);
+    await until('right answers come', async () => (await person.fetch(homePage.path)).status === 200, 10_000);
     await world.until('its agent is back', (state) => state.nodes[killed]?.reach === 'up', 30_000);
 
     await until('somebody stands by again', standing, 10_000);
@@ -63,7 +63,11 @@ describe.skipIf(why !== null)(`the forwarder${why ? ` (${why})` : ''}`, () => {
       const afterPower = await changeAfter(person, () => world.setPower(dark, false));
       expect(afterPower.to).not.toBe(dark);
       expect(afterPower.tookMs).toBeLessThan(1_000);
-      await until('right answers come', async () => (await person.fetch(homePage.path)).code === 0, 15_000);
+      await until(
+        'right answers come',
+        async () => (await person.fetch(homePage.path)).status === 200,
+        15_000,
+      );
     } finally {
       await world.setPower(dark, true);
     }
@@ -122,7 +126,7 @@ describe.skipIf(why !== null)(`the forwarder${why ? ` (${why})` : ''}`, () => {
     } finally {
       await world.setLink('a1', 'primary', true);
     }
-    await until('right answers come', async () => (await person.fetch(homePage.path)).code === 0, 15_000);
+    await until('right answers come', async () => (await person.fetch(homePage.path)).status === 200, 15_000);
     await person.stop();
   });
 
@@ -133,14 +137,14 @@ describe.skipIf(why !== null)(`the forwarder${why ? ` (${why})` : ''}`, () => {
     const { pkcs12Base64: _, ...inPem } = credential;
     const person = await world.connect('client-1', { credential: inPem, name: 'short', more: '--renew' });
     const written = async () => {
-      const { stdout } = await world.hosts.run('client-1', 'cat /root/short.pem');
+      const { stdout } = await world.hosts.run('client-1', 'cat ~/short.pem');
       const certificate = new X509Certificate(stdout);
       return certificate.serialNumber === new X509Certificate(credential.certificatePem).serialNumber
         ? null
         : certificate;
     };
     const renewed = await until('it is written back', written, 20_000, 200);
-    const mode = await world.hosts.run('client-1', 'stat -c %a /root/short.key.pem /root/short.pem');
+    const mode = await world.hosts.run('client-1', 'stat -c %a ~/short.key.pem ~/short.pem');
     expect(mode.stdout.trim().split('\n')).toEqual(['600', '600']);
     expect((await world.journal()).filter(({ type }) => type === 'credential.renewed')).toMatchObject([
       { subject: 'Short Life', text: expect.stringContaining('0 more times') },

@@ -80,6 +80,8 @@ export interface Forwarder {
 const openDeadlineMs = 10_000;
 const listDeadlineMs = 5_000;
 const listEveryMs = 10 * 60_000;
+/** An access point that has no list yet, or that is about to die. */
+const noNews = new Set(['NODE_LIST_MISSING', 'DEADLINE_EXCEEDED', 'LINK_BROKEN', 'LINK_CLOSED', 'LINK_DEAD']);
 const movedSchema = z.object({ service: z.string() });
 const listAnswerSchema = z.object({ list: z.unknown() });
 const loopback = '127.0.0.1';
@@ -128,9 +130,7 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
       accessPoints.wantStandby();
     } catch (thrown) {
       const { code, message } = toMoveError(thrown);
-      // An access point that has no list yet, or is about to die, is no news.
-      if (code.startsWith('NODE_LIST') && code !== 'NODE_LIST_MISSING')
-        events({ type: 'list-refused', code, message });
+      if (!noNews.has(code)) events({ type: 'list-refused', code, message });
     }
   };
   const accessPoints = new AccessPoints({

@@ -41,7 +41,12 @@ export class KnownNodes {
     const list = verifyNodeList(candidate, this.#trust());
     if (newerNodeList(this.#list, list) !== list) return false;
     this.#list = list;
-    await this.#options.file?.write(list);
+    try {
+      await this.#options.file?.write(list);
+    } catch (thrown) {
+      const { code, message } = toMoveError(thrown);
+      this.#options.events({ type: 'list-refused', code, message: `It cannot be kept: ${message}` });
+    }
     return true;
   }
 

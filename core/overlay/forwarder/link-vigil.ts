@@ -2,20 +2,23 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { Link } from '../../runtime/link/link.ts';
 
 /** Milliseconds between looks, and how many of them in a row without a sign of life make a link suspect. */
-const lookEveryMs = 100;
+const lookEveryMs = 80;
 const silentLooks = 4;
 /** A link is in use while it has streams and something was sent on one within so many looks (10 s). */
-const inUseLooks = 100;
+const inUseLooks = 125;
 
 /** What a vigil looks at. */
-export type WatchedLink = Pick<Link, 'heard' | 'sent' | 'streamCount' | 'isOpen' | 'ping'>;
+export type WatchedLink = Pick<Link, 'heard' | 'sent' | 'streamCount' | 'isOpen' | 'rttMs' | 'ping'>;
 
 export interface LinkVigilParts {
   link: WatchedLink;
   clock: Clock;
   /** One look passed without a sign of life. */
   doubted(): void;
-  /** No sign of life for 400 ms although one was asked for. The link may still come back. */
+  /**
+   * No sign of life for 320 ms although one was asked for, or for two round trips where that is longer. The link may
+   * still come back.
+   */
   suspected(): void;
   /** A link that was suspected was heard again. */
   recovered(): void;
@@ -56,7 +59,7 @@ export class LinkVigil {
 
   /** Looks closely for half a second although nobody uses the link. */
   ask(): void {
-    this.#looksAsked = silentLooks + 1;
+    this.#looksAsked = this.#patience + 2;
     this.#parts.link.ping();
   }
 
@@ -90,12 +93,17 @@ export class LinkVigil {
       // Asked again now and then: the answer to one of them ends the suspicion.
       if (this.#unanswered % silentLooks === 1) link.ping();
       if (this.#unanswered === 1) doubted();
-      if (this.#unanswered > silentLooks && !this.#suspected) {
+      if (this.#unanswered > this.#patience && !this.#suspected) {
         this.#suspected = true;
         suspected();
       }
     } else this.#unanswered = 0;
     looked();
+  }
+
+  /** Far away is not silent: two round trips are waited for, the first of which is the usual one. */
+  get #patience(): number {
+    return Math.max(silentLooks, Math.ceil((2 * (this.#parts.link.rttMs ?? 0)) / lookEveryMs));
   }
 
   get #isInUse(): boolean {

@@ -42,6 +42,7 @@ export class Renewal {
   #identity: LinkIdentity;
   #certificate: X509Certificate;
   #cancel: () => void = () => undefined;
+  #seenAt: number;
   #delayMs = againMinMs;
   #trouble: string | null = null;
   #stopped = false;
@@ -49,6 +50,7 @@ export class Renewal {
   constructor(options: RenewalOptions) {
     this.#options = options;
     this.#identity = options.identity;
+    this.#seenAt = options.clock.now();
     this.#certificate = new X509Certificate(options.identity.certificatePem);
     if (!this.#isBound) this.#wait();
   }
@@ -77,8 +79,9 @@ export class Renewal {
 
   get #dueAt(): number {
     const to = this.#certificate.validToDate.getTime();
-    // The authority dates certificates back by as much as clocks may differ; their life begins after that.
-    const from = Math.min(this.#certificate.validFromDate.getTime() + CLOCK_SKEW_MS, to);
+    // The authority dates certificates back by as much as clocks may differ, or as it is old itself; their life
+    // begins after that, and at the latest when they were seen first.
+    const from = Math.min(this.#certificate.validFromDate.getTime() + CLOCK_SKEW_MS, this.#seenAt);
     return from + (to - from) * renewAfter;
   }
 
@@ -105,6 +108,7 @@ export class Renewal {
       this.#mustBeBetter(certificate, next);
       this.#identity = next;
       this.#certificate = certificate;
+      this.#seenAt = this.#options.clock.now();
       this.#trouble = null;
       this.#delayMs = againMinMs;
       events({ type: 'renewed', notAfter: certificate.validToDate.getTime() });

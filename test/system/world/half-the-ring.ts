@@ -71,10 +71,10 @@ async function watchHalfGo(world: World, nodes: number, seconds: number, seed: n
   const person = await world.connect('client-1', { accessPoints: access });
   await world.hosts.write(
     'client-1',
-    '/root/steadfast-client.ts',
+    '/tmp/steadfast-client.ts',
     readFileSync(path.join(import.meta.dirname, 'steadfast-client.ts')),
   );
-  const asking = await world.hosts.start('client-1', 'exec /opt/move/bin/node /root/steadfast-client.ts');
+  const asking = await world.hosts.start('client-1', 'exec /opt/move/bin/node /tmp/steadfast-client.ts');
   const printed: Buffer[] = [];
   asking.stdout.on('data', (chunk: Buffer) => printed.push(chunk));
   asking.stdin.write(

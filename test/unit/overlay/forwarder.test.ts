@@ -71,7 +71,7 @@ describe('a forwarder whose access point dies', () => {
     await world.nodes[0]!.close();
     const { said, tookMs } = await curl(proxy, '/2');
     expect(said).toBe('GET /2 200');
-    expect(tookMs).toBeLessThan(1000);
+    expect(tookMs).toBeLessThan(2_000);
     await standsBy(forwarder);
     const { accessPoint, standby } = forwarder.status();
     expect([accessPoint?.name, standby?.name].sort()).toEqual(['node-1', 'node-2']);
@@ -88,7 +88,7 @@ describe('a forwarder whose access point dies', () => {
       relay.silence();
       const { said, tookMs } = await curl(proxy, '/after');
       expect(said).toBe('GET /after 200');
-      expect(tookMs).toBeLessThan(1000);
+      expect(tookMs).toBeLessThan(2_000);
       expect(forwarder.accessPoint()?.name).toBe('node-1');
     },
   );
@@ -248,7 +248,7 @@ describe('a service that is used directly', () => {
     await door.close();
     const { said, tookMs } = await ask('/away');
     expect(said).toBe('/away 200');
-    expect(tookMs).toBeLessThan(1000);
+    expect(tookMs).toBeLessThan(2_000);
     expect(byWhom(forwarder)).toBe('overlay');
     expect(forwarder.status().line).toContain(`${serviceName} does not answer at home`);
     const openedAt = performance.now();
