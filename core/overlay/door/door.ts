@@ -20,7 +20,7 @@ import { type DoorTlsIdentity, doorTls } from './door-tls.ts';
 import { errorPage } from './pages/error-page.ts';
 import { identify, type Person } from './person.ts';
 
-export interface DoorLimits {
+export interface BrowserLimits {
   connections: number;
   connectionsPerAddress: number;
   /** Bytes of a request's head. */
@@ -34,7 +34,7 @@ export interface DoorLimits {
   keepAliveMs: number;
 }
 
-export const doorLimits: DoorLimits = {
+export const browserLimits: BrowserLimits = {
   connections: 2048,
   connectionsPerAddress: 64,
   headerBytes: 16_384,
@@ -57,7 +57,7 @@ export interface DoorOptions extends DoorDeskOptions {
     port: number;
   }): Duplex;
   events: OverlayEvents;
-  limits?: Partial<DoorLimits>;
+  limits?: Partial<BrowserLimits>;
 }
 
 export interface Door {
@@ -92,7 +92,7 @@ export async function listenDoor(options: DoorOptions): Promise<Door> {
 
 class DoorServer implements Door {
   readonly #options: DoorOptions;
-  readonly #limits: DoorLimits;
+  readonly #limits: BrowserLimits;
   readonly #server: ReturnType<typeof createServer>;
   readonly #desk: DoorDesk;
   readonly #sockets = new Set<Socket>();
@@ -102,7 +102,7 @@ class DoorServer implements Door {
 
   constructor(options: DoorOptions) {
     this.#options = options;
-    this.#limits = { ...doorLimits, ...options.limits };
+    this.#limits = { ...browserLimits, ...options.limits };
     this.#desk = new DoorDesk(options);
     this.#identity = options.tls();
     const limits = this.#limits;
