@@ -1,6 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
 import type { AgentContract } from '../contract/agent-contract.ts';
 import type { Handlers } from '../contract/channel.ts';
+import type { ServicePath } from '../contract/domain.ts';
 import type { MoveError } from '../runtime/errors.ts';
 import type { LinkIdentity } from '../runtime/link/link-tls.ts';
 import type { AgentDirectories } from './directories.ts';
@@ -17,6 +18,8 @@ export interface RoleContext {
   verifyPeer: (certificate: X509Certificate) => void;
   /** Whether a serial number (lower-case hexadecimal) has been revoked. */
   isRevoked: (serial: string) => boolean;
+  /** How sessions of a service travel through the overlay now. */
+  pathOf: (service: string) => ServicePath;
   events: EventHub;
   /** Tells that somebody was turned away, for the journal. */
   refused: (error: MoveError, who: string) => void;

@@ -8,6 +8,7 @@ import {
   agentContract,
 } from '../contract/agent-contract.ts';
 import { serveContract } from '../contract/channel.ts';
+import { defaultServicePath } from '../contract/domain.ts';
 import { version } from '../contract/version.ts';
 import { authorise } from '../credentials/authorise.ts';
 import { generateKeyAndRequest } from '../credentials/key-request.ts';
@@ -91,7 +92,7 @@ export class Agent {
   #handlers(): AgentHandlers {
     const own: Pick<
       AgentHandlers,
-      'agent.hello' | 'agent.request' | 'agent.configure' | 'agent.revoke' | 'events'
+      'agent.hello' | 'agent.request' | 'agent.configure' | 'agent.revoke' | 'overlay.paths' | 'events'
     > = {
       'agent.hello': () => ({
         host: this.#configuration?.host ?? null,
@@ -113,6 +114,13 @@ export class Agent {
         }
         this.#revoked = new Set(serials);
         return { linksCut: this.#roles.reduce((cut, role) => cut + role.recheck(), 0) };
+      },
+      'overlay.paths': async ({ paths }) => {
+        if (!this.#configuration?.roles.overlay)
+          throw new MoveError('ROLE_ABSENT', 'This host is no overlay node: it has no paths.');
+        this.#configuration = { ...this.#configuration, paths };
+        await this.#file.write(this.#configuration);
+        return {};
       },
       events: (_input, { signal }, emit) => {
         const stop = this.#events.listen(emit);
@@ -147,8 +155,8 @@ export class Agent {
   async #reconfigure(configuration: AgentConfiguration): Promise<void> {
     const same =
       this.#roles.length > 0 &&
-      JSON.stringify({ ...this.#configuration, revoked: [] }) ===
-        JSON.stringify({ ...configuration, revoked: [] });
+      JSON.stringify({ ...this.#configuration, revoked: [], paths: {} }) ===
+        JSON.stringify({ ...configuration, revoked: [], paths: {} });
     await this.#file.write(configuration);
     if (same) {
       this.#configuration = configuration;
@@ -179,6 +187,7 @@ export class Agent {
         authorise(certificate, { trust, revoked: this.#revoked, clock: systemClock });
       },
       isRevoked: (serial) => this.#revoked.has(serial),
+      pathOf: (service) => this.#configuration?.paths[service] ?? defaultServicePath,
       events: this.#events,
       refused: (error, who) =>
         this.#events.tell({

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { AgentEvent, ServiceDescription } from '../contract/agent-contract.ts';
-import type { Service } from '../contract/domain.ts';
+import { defaultServicePath, type Service } from '../contract/domain.ts';
 import type { Change, CollectionName } from '../contract/state.ts';
 import { Fleet, type HostReach } from '../fleet/fleet.ts';
 import type { LabManifest } from '../lab/manifest.ts';
@@ -18,6 +18,7 @@ import { Observer } from './observer.ts';
 import { RefusedLoads } from './refused-loads.ts';
 import { Seat } from './seats.ts';
 import { ServiceKeys } from './service-keys.ts';
+import { pathsOf, ServicePaths } from './service-paths.ts';
 
 /** How services of an image are started. */
 const imageCommands: Readonly<Record<string, readonly string[]>> = { apache: apacheCommand };
@@ -42,6 +43,7 @@ export class AttachedFleet {
   readonly drills: Drills;
   readonly floods: Floods;
   readonly observer: Observer;
+  readonly paths: ServicePaths;
   readonly #agents: AgentConnections;
   readonly #enrolment: Enrolment;
   readonly #keys: ServiceKeys;
@@ -68,6 +70,7 @@ export class AttachedFleet {
       manifest,
       directory: shared.home,
       revoked: () => [...shared.authority.revokedSerials()],
+      paths: () => pathsOf(shared.store),
     });
     const seats = () => this.#seats;
     this.moves = new Moves(this.context, this.#keys, seats);
@@ -75,6 +78,7 @@ export class AttachedFleet {
     this.moves.onTakenBack = () => this.response.reconsider();
     this.drills = new Drills(this.context, this.response, this.moves, seats);
     this.floods = new Floods(this.context);
+    this.paths = new ServicePaths(this.context);
     this.observer = new Observer(this.context, this.#enrolment, seats);
     this.#refusedLoads = new RefusedLoads({
       hosts: Object.keys(manifest.hosts),
@@ -204,6 +208,8 @@ export class AttachedFleet {
       directory: null,
       accessPoint: null,
       servlet: null,
+      path: known?.path ?? defaultServicePath,
+      route: [],
     };
     recorder.record({
       kind: 'intent',

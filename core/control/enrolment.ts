@@ -1,7 +1,7 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { AgentContract } from '../contract/agent-contract.ts';
+import type { AgentConfiguration, AgentContract } from '../contract/agent-contract.ts';
 import type { Client } from '../contract/channel.ts';
 import type { Authority } from '../credentials/authority.ts';
 import type { LabHost, LabManifest } from '../lab/manifest.ts';
@@ -25,6 +25,7 @@ export class Enrolment {
   readonly #manifest: LabManifest;
   readonly #file: DurableFile<Enrolments>;
   readonly #revoked: () => string[];
+  readonly #paths: () => AgentConfiguration['paths'];
   readonly #certificates = new Map<string, { request: string; certificatePem: string }>();
   /** By certificate: the observer asks several times a second. */
   readonly #identifiers = new Map<string, string>();
@@ -37,10 +38,12 @@ export class Enrolment {
     manifest: LabManifest;
     directory: string;
     revoked: () => string[];
+    paths: () => AgentConfiguration['paths'];
   }) {
     this.#authority = options.authority;
     this.#manifest = options.manifest;
     this.#revoked = options.revoked;
+    this.#paths = options.paths;
     this.#file = new DurableFile(join(options.directory, 'enrolments.json'), enrolmentsSchema);
     this.#ringReady = new Promise((resolve) => {
       this.#resolveRing = resolve;
@@ -88,6 +91,7 @@ export class Enrolment {
         trustPem: this.#authority.certificatePem,
         roles: rolesOf(host, this.#manifest, this.identifiers()),
         revoked: this.#revoked(),
+        paths: host.role === 'overlay' ? this.#paths() : {},
       },
       { deadlineMs: 20_000 },
     );

@@ -174,6 +174,8 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
       fleet?.response.reconsider();
       return { service: input.service, policy: input.policy };
     },
+    'service.path': (input, { caller }) => attached().paths.set(input, caller.kind),
+    'service.paths': (input) => attached().paths.list(input),
     'drill.start': (input) => ({ drill: attached().drills.start(input) }),
     'drill.wait': async (input, { signal }) => ({
       drill: await attached().drills.wait(input.drill, input.limitMs, signal),
