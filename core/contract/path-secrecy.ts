@@ -11,7 +11,7 @@ export interface PathSecrecy {
   nodes: number;
   /** Nodes that may be the one that talks to the site. */
   candidates: number;
-  /** The chance of each of them, the likeliest first; together 1, or nothing where there is no candidate. */
+  /** The chances that are not 0, the largest first; together 1, or nothing where there is no candidate. */
   chances: readonly number[];
   /** Shannon's entropy of that choice, in bits. */
   bits: number;
@@ -28,9 +28,10 @@ export interface PathSecrecy {
  * that the stream came from, as beacons and secret servlets of SOS do.
  */
 export function pathSecrecy(path: ServicePath, nodes: number): PathSecrecy {
-  const chances = path.policy === 'one-hop' ? [1] : chancesOf(candidatesOf(path, nodes), nearestOf(path));
+  const candidates = candidatesOf(path, nodes);
+  const chances = chancesOf(candidates, nearestOf(path));
   const bits = chances.reduce((sum, chance) => (chance > 0 ? sum - chance * Math.log2(chance) : sum), 0);
-  return { nodes, candidates: chances.length, chances, bits: Math.max(0, bits), likeNodes: 2 ** bits };
+  return { nodes, candidates, chances, bits: Math.max(0, bits), likeNodes: 2 ** bits };
 }
 
 /**
@@ -68,10 +69,10 @@ export function secrecySentence(path: ServicePath, nodes: number): string {
   if (candidates === 0) return 'No other node is there to go through.';
   const figures = `${bits.toFixed(1)} bits`;
   if (path.policy === 'full-ring')
-    return `The slowest way: nodes on it know their neighbours only, and any of ${candidates} may talk to the site (${figures}); watching one of them shows ${guess} of sessions.`;
+    return `The slowest way: nodes on it know their neighbours only, and any of ${candidates} may talk to the site (${figures}); watching one of them shows the site in ${guess} of sessions.`;
   if (path.nearest > 1)
-    return `As secret as ${likeNodes.toFixed(1)} nodes instead of ${candidates} (${figures}): watching the nearest node shows ${guess} of sessions.`;
-  return `Any of ${candidates} nodes may talk to the site (${figures}): watching one of them shows ${guess} of sessions.`;
+    return `As secret as ${likeNodes.toFixed(1)} nodes instead of ${candidates} (${figures}): watching the nearest shows the site in ${guess} of sessions.`;
+  return `Any of ${candidates} nodes may talk to the site (${figures}): watching one of them shows the site in ${guess} of sessions.`;
 }
 
 /** A path policy with what it keeps secret, as commands print it. Chances are from 0 to 1. */
@@ -122,8 +123,10 @@ const rounded = (value: number): number => Math.round(value * 10_000) / 10_000;
 
 const nearestOf = (path: ServicePath): number => (path.policy === 'two-hop' ? path.nearest : 1);
 
-const candidatesOf = (path: ServicePath, nodes: number): number =>
-  path.policy === 'full-ring' && nodes > 2 ? nodes - 2 : Math.max(0, nodes - 1);
+function candidatesOf({ policy }: ServicePath, nodes: number): number {
+  if (policy === 'one-hop') return 1;
+  return policy === 'full-ring' && nodes > 2 ? nodes - 2 : Math.max(0, nodes - 1);
+}
 
 /** C(N − r, k − 1) / C(N, k) for r from 1, each from the one before it; no factorials, so no overflow. */
 function chancesOf(candidates: number, nearest: number): number[] {

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Clock } from '../runtime/clock.ts';
+import { MoveError } from '../runtime/errors.ts';
 import type { LinkPool, LinkTarget } from './link-pool.ts';
 import type { OverlayPeer } from './servlet-choice.ts';
 import { targetOf } from './servlet-choice.ts';
@@ -34,8 +35,11 @@ export class SiteDistances {
       method: 'servlet.distance',
       roles: ['overlay'],
       handle: (params) => {
-        const { site, address } = siteDistanceSchema.parse(params);
-        return { rttMs: this.#pool.peek({ address, role: 'site', name: site })?.rttMs ?? null };
+        const asked = siteDistanceSchema.safeParse(params);
+        if (!asked.success)
+          throw new MoveError('HEADER_INVALID', 'A distance is asked for by the name and address of a site.');
+        const { site: name, address } = asked.data;
+        return { rttMs: this.#pool.peek({ address, role: 'site', name })?.rttMs ?? null };
       },
     });
   }

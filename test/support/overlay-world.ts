@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
 import { duplexPair } from 'node:stream';
+import type { ServicePath } from '../../core/contract/domain.ts';
 import { signDelegation } from '../../core/credentials/delegation.ts';
 import type { Forwarder } from '../../core/overlay/forwarder/forwarder.ts';
 import { startForwarder } from '../../core/overlay/forwarder/forwarder.ts';
@@ -16,7 +17,9 @@ import type { Locator } from '../../core/overlay/locator.ts';
 import type { OverlayEvent } from '../../core/overlay/overlay-event.ts';
 import type { OverlayNode } from '../../core/overlay/overlay-node.ts';
 import { createOverlayNode } from '../../core/overlay/overlay-node.ts';
+import type { RouteStep } from '../../core/overlay/ring-route.ts';
 import { listenRouted } from '../../core/overlay/routed-listener.ts';
+import type { OverlayPeer } from '../../core/overlay/servlet-choice.ts';
 import type { SiteDoor } from '../../core/overlay/site-door.ts';
 import { registerSiteDoor } from '../../core/overlay/site-door.ts';
 import { StreamRouter } from '../../core/overlay/stream-router.ts';
@@ -94,7 +97,15 @@ export const serviceName = 'shop.example';
 
 export async function createOverlayWorld(
   onRequest: Parameters<typeof createServer>[1],
-  size: { nodes?: number; sites?: number; parkDeadlineMs?: number } = {},
+  size: {
+    nodes?: number;
+    sites?: number;
+    parkDeadlineMs?: number;
+    /** How sessions travel, asked for each path. */
+    path?: () => ServicePath;
+    /** The step of the ring's route at node `index`; the peers are all nodes in their order. */
+    route?: (index: number, peers: readonly OverlayPeer[]) => RouteStep;
+  } = {},
 ): Promise<OverlayWorld> {
   const authority = await createTestAuthority();
   const revoked = new Set<string>();
@@ -154,7 +165,7 @@ export async function createOverlayWorld(
   const names = Array.from({ length: size.nodes ?? 3 }, (_, index) => `node-${index}`);
   const peers = () =>
     nodes.map((node, index) => ({ name: names[index]!, address: `127.0.0.1:${node.port}` }));
-  for (const name of names) {
+  for (const [index, name] of names.entries()) {
     const issued = await authority.issue({ role: 'overlay', name });
     nodes.push(
       await createOverlayNode({
@@ -167,6 +178,8 @@ export async function createOverlayWorld(
         readIdentity: readTestIdentity,
         events: (event) => events.push(event),
         ...(size.parkDeadlineMs === undefined ? {} : { parkDeadlineMs: size.parkDeadlineMs }),
+        ...(size.path ? { path: size.path } : {}),
+        route: () => size.route?.(index, peers()) ?? { owner: true },
       }),
     );
   }
