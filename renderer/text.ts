@@ -1,4 +1,4 @@
-import type { Attack, Drill, Move, Proposal, Ring } from '../core/contract/domain.ts';
+import type { Attack, Drill, Move, Proposal, Ring, ServicePath } from '../core/contract/domain.ts';
 import { count, duration, place, seconds, span, timeWithMs } from './format.ts';
 
 /** Every text of the window, in one place. Sentence case, plain verbs, no exclamation. */
@@ -221,6 +221,19 @@ export const text = {
       manual: 'An alarm is raised; you move it by hand.',
       approve: 'A move is proposed and waits for you.',
       automatic: 'The move starts at once, without asking.',
+    },
+    paths: {
+      title: 'How people reach it through the overlay',
+      policies: { 'one-hop': 'One hop', 'two-hop': 'Two hops', 'full-ring': 'Full ring' },
+      servlet: 'through',
+      nearest: (count: number) =>
+        count === 1 ? 'a random servlet' : `the nearest of ${count} random servlets`,
+      name: ({ policy, nearest }: ServicePath): string => {
+        const name = text.service.paths.policies[policy];
+        return nearest === 1 ? name : `${name}, ${text.service.paths.nearest(nearest)}`;
+      },
+      done: (service: string, path: ServicePath): string =>
+        `${service}: ${text.service.paths.name(path).toLowerCase()}, for sessions that begin now.`,
     },
     policySet: (service: string, policy: string) => `${service}: ${policy.toLowerCase()}.`,
     empty: 'No service yet',
@@ -491,6 +504,7 @@ export const text = {
     issue: 'Issue a certificate…',
     flood: 'Start the demo flood, 20 s',
     drill: (kind: string) => `Run the drill: ${kind.toLowerCase()}`,
+    path: (service: string, policy: string) => `${service}, path: ${policy.toLowerCase()}`,
     policy: (service: string, policy: string) => `${service}, when attacked: ${policy.toLowerCase()}`,
     theme: (to: string) => `Theme: ${to}`,
     shortcuts: 'Show keyboard shortcuts',

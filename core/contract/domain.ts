@@ -156,7 +156,9 @@ export const serviceSchema = z.object({
   route: z
     .array(z.string())
     .default([])
-    .describe('overlay nodes of the most recent path, from the access point to the one that talks to the site'),
+    .describe(
+      'overlay nodes of the most recent path, from the access point to the one that talks to the site',
+    ),
 });
 export type Service = z.infer<typeof serviceSchema>;
 

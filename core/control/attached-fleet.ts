@@ -447,8 +447,17 @@ export class AttachedFleet {
     }
     // Where a service is stands in the journal; whether it answers is only known once it was found.
     for (const service of Object.values(store.state.services))
-      if (service.state === 'running')
-        changes.push({ op: 'patch', collection: 'services', id: service.id, value: { state: 'starting' } });
+      changes.push({
+        op: 'patch',
+        collection: 'services',
+        id: service.id,
+        value: {
+          ...(service.state === 'running' ? { state: 'starting' } : {}),
+          // A service of an older journal has none yet.
+          path: service.path ?? defaultServicePath,
+          route: [],
+        },
+      });
     store.change(changes);
   }
 

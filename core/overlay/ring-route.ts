@@ -6,9 +6,7 @@ import type { OverlayPeer } from './servlet-choice.ts';
  * successors as this node knows them; else each lies closer to the key than this node does and none beyond
  * it (Chord §4.3), so that a route cannot come back.
  */
-export type RouteStep =
-  | { owner: true }
-  | { owner: false; last: boolean; next: readonly OverlayPeer[] };
+export type RouteStep = { owner: true } | { owner: false; last: boolean; next: readonly OverlayPeer[] };
 
 /** The overlay node that a stream was passed on to; as a servlet it talks to the site. */
 export interface NextNode {

@@ -273,9 +273,7 @@ describe.skipIf(obstacle)(`gateway: the session protocol${obstacle ? ` (skipped:
       await session.open();
       expect(await control('pause')).toMatchObject({ waiting: 1, sessions: 1 });
       service.kill('SIGCONT');
-      await expect
-        .poll(() => control('pause'), { timeout: 5000 })
-        .toMatchObject({ waiting: 0, sessions: 1 });
+      await expect.poll(() => control('pause'), { timeout: 5000 }).toMatchObject({ waiting: 0, sessions: 1 });
     } finally {
       service.kill('SIGKILL');
     }

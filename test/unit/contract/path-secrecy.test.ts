@@ -50,21 +50,24 @@ describe('what a path policy keeps secret', () => {
     }
   });
 
-  it.each([1, 2, 3, 5])('links both ends as often as counting says, with %i of 7 nodes watched', (watched) => {
-    const nodes = 7;
-    const counts = { one: [] as number[], two: [] as number[], ring: [] as number[] };
-    for (const set of subsets(nodes, watched)) {
-      const seen = (node: number) => (set.includes(node) ? 1 : 0);
-      // The person enters at node 0; the directory node is 1, node 2 hands the stream to it.
-      counts.one.push(seen(0));
-      for (let servlet = 1; servlet < nodes; servlet += 1) counts.two.push(seen(0) * seen(servlet));
-      for (const servlet of [0, 3, 4, 5, 6]) counts.ring.push(seen(0) * seen(servlet));
-    }
-    expect(linkedChance(oneHop, nodes, watched)).toBeCloseTo(mean(counts.one), 12);
-    expect(linkedChance(twoHops(1), nodes, watched)).toBeCloseTo(mean(counts.two), 12);
-    expect(linkedChance(twoHops(3), nodes, watched)).toBeCloseTo(mean(counts.two), 12);
-    expect(linkedChance(fullRing, nodes, watched)).toBeCloseTo(mean(counts.ring), 12);
-  });
+  it.each([1, 2, 3, 5])(
+    'links both ends as often as counting says, with %i of 7 nodes watched',
+    (watched) => {
+      const nodes = 7;
+      const counts = { one: [] as number[], two: [] as number[], ring: [] as number[] };
+      for (const set of subsets(nodes, watched)) {
+        const seen = (node: number) => (set.includes(node) ? 1 : 0);
+        // The person enters at node 0; the directory node is 1, node 2 hands the stream to it.
+        counts.one.push(seen(0));
+        for (let servlet = 1; servlet < nodes; servlet += 1) counts.two.push(seen(0) * seen(servlet));
+        for (const servlet of [0, 3, 4, 5, 6]) counts.ring.push(seen(0) * seen(servlet));
+      }
+      expect(linkedChance(oneHop, nodes, watched)).toBeCloseTo(mean(counts.one), 12);
+      expect(linkedChance(twoHops(1), nodes, watched)).toBeCloseTo(mean(counts.two), 12);
+      expect(linkedChance(twoHops(3), nodes, watched)).toBeCloseTo(mean(counts.two), 12);
+      expect(linkedChance(fullRing, nodes, watched)).toBeCloseTo(mean(counts.ring), 12);
+    },
+  );
 
   it.each([
     // 8 nodes as in the lab, and 32: bits, and the chance for who watches one node and two

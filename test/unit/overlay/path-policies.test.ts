@@ -147,7 +147,10 @@ describe('the choice of a servlet', () => {
   }));
   const site: LinkTarget = { address: record.address, role: 'site', name: record.site };
 
-  const choice = (parts: { rtt?: (name: string) => number | undefined; toSite?: (name: string) => number | undefined }) =>
+  const choice = (parts: {
+    rtt?: (name: string) => number | undefined;
+    toSite?: (name: string) => number | undefined;
+  }) =>
     new ServletChoice({
       name: 'node-0',
       peers: () => peers,
