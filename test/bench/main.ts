@@ -6,6 +6,10 @@ const benches: Readonly<Record<string, { what: string; load: () => Promise<Bench
     what: 'requests through the overlay beside a chain of the same legs made of HAProxy, on loopback',
     load: () => import('./path.ts'),
   },
+  'page-loads': {
+    what: 'a page with its parts, by each path policy and directly, from three round trips in a lab',
+    load: () => import('./page-loads.ts'),
+  },
 };
 
 /** One bench: gets the words after its name and returns what it measured, with units in the names. */

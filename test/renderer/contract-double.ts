@@ -8,7 +8,7 @@ import {
 } from '../../core/contract/channel.ts';
 import { type Contract, contract } from '../../core/contract/contract.ts';
 import type { ErrorBody } from '../../core/contract/error-body.ts';
-import { pathChoice } from '../../core/contract/path-secrecy.ts';
+import { pathChoice, pathChoices } from '../../core/contract/path-secrecy.ts';
 import { applyChanges, type Change, type ConsoleState } from '../../core/contract/state.ts';
 import type { Telemetry } from '../../core/contract/telemetry.ts';
 import { addEvent, makeMove, makeScene, type SceneName } from './scenes.ts';
@@ -174,6 +174,12 @@ export class ContractDouble {
           toldWithinMs: 23,
           secrecy: pathChoice(path, nodes),
         };
+      },
+      'service.paths': (input) => {
+        this.#record('service.paths', input);
+        const { path, route } = this.state.services[input.service]!;
+        const nodes = input.nodes ?? Object.keys(this.state.nodes).length;
+        return { service: input.service, path, route, nodes, choices: pathChoices(path, nodes) };
       },
       'drill.start': (input) => {
         this.#record('drill.start', input);

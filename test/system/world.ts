@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import type { Client } from '../../core/contract/channel.ts';
@@ -18,6 +18,7 @@ import {
 } from '../../core/lab/lab.ts';
 import type { LabLinkName, LabManifest } from '../../core/lab/manifest.ts';
 import { cacheDirectory } from '../../core/lab/paths.ts';
+import type { LabSpec } from '../../core/lab/spec.ts';
 import { type RunResult, runProgram } from '../../core/runtime/process.ts';
 import { type Footprint, footprint, labImpossible, leftAfter } from './lab-fixture.ts';
 import { until } from './world/conditions.ts';
@@ -78,10 +79,13 @@ export class World {
     this.control = ControlProcess.spawn(home);
   }
 
-  /** Brings everything up; resolves when the service answers at its home. */
-  static async up(): Promise<World> {
+  /** Brings everything up, over the default lab unless `spec` says; resolves when the service answers at its home. */
+  static async up(options: { spec?: LabSpec } = {}): Promise<World> {
     const home = mkdtempSync(path.join(os.tmpdir(), 'move-world-'));
-    const manifest = await startLab({ home }).catch((error: unknown) => {
+    const spec = path.join(home, 'lab-spec.yaml');
+    // Every JSON text is YAML.
+    if (options.spec) writeFileSync(spec, JSON.stringify(options.spec));
+    const manifest = await startLab({ home, ...(options.spec ? { spec } : {}) }).catch((error: unknown) => {
       rmSync(home, { recursive: true, force: true });
       throw error;
     });

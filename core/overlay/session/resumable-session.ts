@@ -466,7 +466,8 @@ export class ResumableSession extends Duplex {
     if (this.destroyed) return;
     if (this.#incoming.length <= sessionWindowBytes && this.#path?.isPaused()) this.#path.resume();
     if (this.#downConsumed > this.#downAckSent && this.#state === 'open') {
-      if (this.#path && this.#downConsumed - this.#downAckSent >= ackEveryBytes) this.#writeReplies(this.#path);
+      if (this.#path && this.#downConsumed - this.#downAckSent >= ackEveryBytes)
+        this.#writeReplies(this.#path);
       else this.#deferReplies();
     }
     if (this.#incoming.length > 0) return;
