@@ -31,5 +31,7 @@ export function routeOf(
     route.push(next.node);
     next = next.servlet ? null : states.get(next.node)?.onward[service];
   }
+  // A directory node may draw as servlet a node that the stream came through.
+  if (next?.servlet) route.push(next.node);
   return route;
 }

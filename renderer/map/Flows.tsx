@@ -43,7 +43,11 @@ export function ServicePath(props: { service: Service; places: Places; angles: A
         return null;
       })}
       {route.slice(1).map((angle, hop) => (
-        <path key={angle} className="flow-path" d={chord(onRing(route[hop]!), onRing(angle))} />
+        <path
+          key={`${route[hop]} ${angle}`}
+          className="flow-path"
+          d={chord(onRing(route[hop]!), onRing(angle))}
+        />
       ))}
       {last !== undefined && site && (
         <path

@@ -2,10 +2,8 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
-import type { OverlayStatus } from '../../core/contract/agent-contract.ts';
 import type { ServicePath } from '../../core/contract/domain.ts';
 import { pathChoice } from '../../core/contract/path-secrecy.ts';
-import { routeOf } from '../../core/control/route-of-service.ts';
 import type { RemoteProgram } from '../../core/fleet/host-connection.ts';
 import { MoveError } from '../../core/runtime/errors.ts';
 import { service, World, worldImpossible } from '../system/world.ts';
@@ -93,7 +91,7 @@ async function measure(world: World, loads: number, signal: AbortSignal) {
       signal.throwIfAborted();
       await world.client.call('service.path', { service, ...policy });
       keep(through[index]!.loaded, await oneByOne(people, 'overlay', round));
-      if (round === 1) through[index]!.routes.push(await routeNow(world, accessPoint));
+      if (round === 1) through[index]!.routes.push(await world.route(accessPoint));
     }
     if (round % 5 === 0) process.stderr.write(`page-loads: round ${round} of ${loads}\n`);
   }
@@ -188,18 +186,14 @@ async function layOutPage(world: World): Promise<void> {
   await world.hosts.run(homeSite, `chmod -R a+rX ${storage}${pagePath}`);
 }
 
-async function routeNow(world: World, accessPoint: string): Promise<string[]> {
-  const states = new Map<string, OverlayStatus>();
-  for (const node of Object.keys(world.state.nodes))
-    states.set(node, await (await world.hosts.agent(node)).call('overlay.status', {}, { deadlineMs: 5_000 }));
-  return routeOf(states, accessPoint, service);
-}
-
 function timesOf(loaded: readonly Loaded[]) {
   const times = (pick: (one: Loaded) => number | null) => {
     const sorted = loaded.flatMap((one) => pick(one) ?? []).sort((a, b) => a - b);
     return {
-      loads: sorted.length, medianMs: round1(median(sorted)), p90Ms: round1(sorted[Math.ceil(sorted.length * 0.9) - 1]!) };
+      loads: sorted.length,
+      medianMs: round1(median(sorted)),
+      p90Ms: round1(sorted[Math.ceil(sorted.length * 0.9) - 1]!),
+    };
   };
   return { firstVisit: times(({ firstMs }) => firstMs), nextPage: times(({ againMs }) => againMs) };
 }

@@ -107,7 +107,10 @@ async function loadPage(agent: BrowserAgent, order: Order) {
   let bytes = page.length;
   // Node's agent would open more connections than it may while the first ones are being made.
   const takeNext = async (): Promise<void> => {
-    for (const part of left) bytes += (await fetchPart(agent, order, part)).length;
+    for (const part of left) {
+      const content = await fetchPart(agent, order, part);
+      bytes += content.length;
+    }
   };
   await Promise.all(Array.from({ length: connectionsAtOnce }, takeNext));
   return { ms: performance.now() - begun, requests: 1 + parts.length, bytes };
