@@ -1,4 +1,5 @@
 import type { Attack, Drill, Move, Proposal, Ring, ServicePath } from '../core/contract/domain.ts';
+import { secrecySentence } from '../core/contract/path-secrecy.ts';
 import { count, duration, place, seconds, span, timeWithMs } from './format.ts';
 
 /** Every text of the window, in one place. Sentence case, plain verbs, no exclamation. */
@@ -110,6 +111,7 @@ export const text = {
     requests: 'requests',
     last: 'p95, last 2 minutes',
     titles: { overlay: 'Through the overlay', direct: 'Direct' },
+    path: (name: string, secrecy: string) => `Through the overlay by ${name.toLowerCase()}. ${secrecy}`,
     ratio: 'Overlay against direct',
     ratioWorse: 'slower through the overlay, by the medians',
     ratioBetter: 'faster through the overlay, by the medians',
@@ -232,6 +234,8 @@ export const text = {
         const name = text.service.paths.policies[policy];
         return nearest === 1 ? name : `${name}, ${text.service.paths.nearest(nearest)}`;
       },
+      /** Said by the terminal in the same words. */
+      secrecy: secrecySentence,
       done: (service: string, path: ServicePath): string =>
         `${service}: ${text.service.paths.name(path).toLowerCase()}, for sessions that begin now.`,
     },

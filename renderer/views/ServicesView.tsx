@@ -5,9 +5,8 @@ import {
   type Service,
   type ServicePath,
 } from '../../core/contract/domain.ts';
-import { secrecySentence } from '../../core/contract/path-secrecy.ts';
 import { place } from '../format.ts';
-import { latestMove, servicesByName } from '../model/reading.ts';
+import { latestMove, nodesUp, servicesByName } from '../model/reading.ts';
 import { LatencyChart } from '../parts/LatencyChart.tsx';
 import { Nothing } from '../parts/Nothing.tsx';
 import { StateWord } from '../parts/StateWord.tsx';
@@ -154,9 +153,7 @@ function PolicyChoice({ service }: { service: Service }) {
 /** How people's sessions travel, and in one sentence what that keeps secret in an overlay of this size. */
 function PathChoice({ service }: { service: Service }) {
   const mayAct = useMayAct();
-  const nodes = useConsole(
-    (store) => Object.values(store.state.nodes).filter(({ reach }) => reach === 'up').length,
-  );
+  const nodes = useConsole((store) => nodesUp(store.state));
   const set = (path: ServicePath) => void setPath(service.id, path);
   const { policy, nearest } = service.path;
   return (
@@ -194,7 +191,7 @@ function PathChoice({ service }: { service: Service }) {
           </label>
         )}
       </div>
-      <p className="muted">{secrecySentence(service.path, nodes)}</p>
+      <p className="muted">{text.service.paths.secrecy(service.path, nodes)}</p>
     </fieldset>
   );
 }
