@@ -451,12 +451,7 @@ export class AttachedFleet {
         op: 'patch',
         collection: 'services',
         id: service.id,
-        value: {
-          ...(service.state === 'running' ? { state: 'starting' } : {}),
-          // A service of an older journal has none yet.
-          path: service.path ?? defaultServicePath,
-          route: [],
-        },
+        value: { ...(service.state === 'running' ? { state: 'starting' } : {}), route: [] },
       });
     store.change(changes);
   }

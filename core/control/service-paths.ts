@@ -79,10 +79,20 @@ export class ServicePaths {
   }
 }
 
-/** The path policies of the services in a state; a service from before there were any has the default. */
+/** The path policies of the services in a state. */
 export function pathsOf(store: Parts['store']): Record<string, ServicePath> {
-  return Object.fromEntries(
-    Object.values(store.state.services).map((service) => [service.id, service.path ?? defaultServicePath]),
+  return Object.fromEntries(Object.values(store.state.services).map(({ id, path }) => [id, path]));
+}
+
+/** Gives services of a journal from before there were path policies what they had then. */
+export function completePaths(store: Parts['store']): void {
+  store.change(
+    Object.values(store.state.services).map(({ id, path = defaultServicePath, route = [] }) => ({
+      op: 'patch',
+      collection: 'services',
+      id,
+      value: { path, route },
+    })),
   );
 }
 
