@@ -4,10 +4,10 @@ import type { Link } from '../runtime/link/link.ts';
 import type { LinkStream } from '../runtime/link/link-stream.ts';
 import type { LinkPool, LinkTarget } from './link-pool.ts';
 import type { LocationRecord } from './location-record.ts';
+import { targetOf } from './overlay-peer.ts';
 import type { NextNode, RouteStep } from './ring-route.ts';
 import { hopLimit } from './ring-route.ts';
 import type { ServletChoice } from './servlet-choice.ts';
-import { targetOf } from './servlet-choice.ts';
 import type { OpenedPath } from './session-carrier.ts';
 
 export interface PathOpenerOptions {

@@ -1,4 +1,4 @@
-import type { OverlayPeer } from './servlet-choice.ts';
+import type { OverlayPeer } from './overlay-peer.ts';
 
 /**
  * Where a stream on the ring's lookup route goes from here: nowhere further, because this is the directory

@@ -2,14 +2,9 @@ import type { Clock } from '../runtime/clock.ts';
 import { MoveError } from '../runtime/errors.ts';
 import type { Random } from '../runtime/random.ts';
 import type { LinkPool, LinkTarget } from './link-pool.ts';
+import type { OverlayPeer } from './overlay-peer.ts';
+import { targetOf } from './overlay-peer.ts';
 import type { SiteDistances } from './site-distances.ts';
-
-/** An overlay node as its fellows know it. */
-export interface OverlayPeer {
-  name: string;
-  /** `host:port` */
-  address: string;
-}
 
 export interface ServletChoiceOptions {
   /** This node's own name: it is never its own servlet. */
@@ -23,13 +18,6 @@ export interface ServletChoiceOptions {
 
 /** How long a node that failed is passed over. */
 const avoidMs = 2000;
-
-/** How a link to another overlay node is asked for. */
-export const targetOf = (peer: OverlayPeer): LinkTarget => ({
-  address: peer.address,
-  role: 'overlay',
-  name: peer.name,
-});
 
 /** Draws servlets (MOVE §3.2), and remembers for a while which nodes failed. */
 export class ServletChoice {

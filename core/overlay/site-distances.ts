@@ -2,8 +2,8 @@ import { z } from 'zod';
 import type { Clock } from '../runtime/clock.ts';
 import { MoveError } from '../runtime/errors.ts';
 import type { LinkPool, LinkTarget } from './link-pool.ts';
-import type { OverlayPeer } from './servlet-choice.ts';
-import { targetOf } from './servlet-choice.ts';
+import type { OverlayPeer } from './overlay-peer.ts';
+import { targetOf } from './overlay-peer.ts';
 import { siteDistanceSchema } from './stream-headers.ts';
 import type { StreamRouter } from './stream-router.ts';
 
