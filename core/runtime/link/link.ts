@@ -117,6 +117,7 @@ export class Link {
   #messages: Buffer[] = [];
   #messageBytes = 0;
   #flushScheduled = false;
+  #bulkScheduled = false;
   #writing = false;
   #state: 'open' | 'closing' | 'closed' = 'open';
 
@@ -278,7 +279,8 @@ export class Link {
   #wantsToSend(stream: LinkStream): void {
     if (this.#unanswered.has(stream)) this.#accept(stream);
     this.#ready.add(stream);
-    this.#scheduleFlush();
+    if (stream.waitingBytes >= maxDataBytes) this.#scheduleBulk();
+    else this.#scheduleFlush();
   }
 
   #grant(stream: LinkStream, bytes: number): void {
@@ -321,6 +323,16 @@ export class Link {
     if (this.#flushScheduled || this.#writing || this.#state !== 'open') return;
     this.#flushScheduled = true;
     process.nextTick(() => this.#flush());
+  }
+
+  /** Full frames come in rows: what else was read in this turn of the loop shall leave in the same write. */
+  #scheduleBulk(): void {
+    if (this.#bulkScheduled || this.#flushScheduled || this.#writing || this.#state !== 'open') return;
+    this.#bulkScheduled = true;
+    setImmediate(() => {
+      this.#bulkScheduled = false;
+      this.#flush();
+    });
   }
 
   #flush(): void {
