@@ -9,9 +9,6 @@ const benches: Readonly<Record<string, { what: string; load: () => Promise<Bench
   'page-loads': {
     what: 'a page with its parts, by each path policy and directly, from three round trips in a lab',
     load: () => import('./page-loads.ts'),
-  'human-test': {
-    what: 'what a stock OCR solves of the human test, and what passing costs a bot',
-    load: () => import('./human-test.ts'),
   },
   'human-test': {
     what: 'a stock OCR at images of the human test, a simple listener at its sounds, and what passing costs',
