@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import {
+  admissionSettingsSchema,
   attackSchema,
   clientHostSchema,
   consoleInfoSchema,
@@ -28,6 +29,7 @@ export const collectionSchemas = {
   stones: stoneSchema,
   clients: clientHostSchema,
   services: serviceSchema,
+  admission: admissionSettingsSchema,
   lifelines: lifelineSchema,
   attacks: attackSchema,
   proposals: proposalSchema,

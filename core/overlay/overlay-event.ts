@@ -14,7 +14,7 @@ export interface PeerNote {
 export type OverlayEvent =
   | {
       type: 'refused';
-      where: 'listener' | 'stream' | 'call' | 'access-point' | 'servlet' | 'ring-hop' | 'site-door';
+      where: 'listener' | 'stream' | 'call' | 'access-point' | 'servlet' | 'ring-hop' | 'site-door' | 'door';
       code: string;
       message: string;
       peer: PeerNote;

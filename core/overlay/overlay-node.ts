@@ -1,6 +1,9 @@
 import { defaultServicePath, type PathPolicy, type ServicePath } from '../contract/domain.ts';
+import type { NodeList } from '../contract/node-list.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { systemClock } from '../runtime/clock.ts';
+import type { DoorLimitOptions } from '../runtime/door-limits.ts';
+import { DoorLimits, defaultDoorLimits } from '../runtime/door-limits.ts';
 import { MoveError } from '../runtime/errors.ts';
 import type { Link, LinkLimits } from '../runtime/link/link.ts';
 import type { LinkIdentity } from '../runtime/link/link-tls.ts';
@@ -8,6 +11,9 @@ import type { Random } from '../runtime/random.ts';
 import { secureRandom } from '../runtime/random.ts';
 import type { SessionStatus } from './access-point.ts';
 import { AccessPoint } from './access-point.ts';
+import type { BufferBudgetOptions } from './buffer-budget.ts';
+import { type RenewCertificate, registerClientCalls } from './client-calls.ts';
+import { type Door, type DoorOptions, listenDoor } from './door/door.ts';
 import type { Authorise, ReadIdentity } from './identity.ts';
 import { LinkPool } from './link-pool.ts';
 import type { Locator } from './locator.ts';
@@ -32,8 +38,16 @@ export interface OverlayNodeOptions {
   locator: Locator | ((node: { pool: LinkPool; router: StreamRouter }) => Locator);
   /** The other overlay nodes known now. */
   peers: () => readonly OverlayPeer[];
+  /** The signed list of overlay nodes to give to clients, once there is one. */
+  nodeList?: () => NodeList | undefined;
+  /** The home site of a service, where the administrator has said it. */
+  homeOf?: (service: string) => string | undefined;
+  /** Passes requests for a renewed certificate on, where that can be done. */
+  renew?: RenewCertificate;
   /** Reads a certificate and objects to unwelcome holders (revoked ones). */
   authorise: Authorise;
+  /** Judges who comes in, where that is more than `authorise`: a flooded node takes nobody. */
+  admit?: Authorise;
   /** Reads a certificate that was judged before. */
   readIdentity: ReadIdentity;
   events: OverlayEvents;
@@ -45,6 +59,10 @@ export interface OverlayNodeOptions {
   route?: (service: string) => RouteStep;
   parkDeadlineMs?: number;
   limits?: Partial<LinkLimits>;
+  /** What each address, and all together, may ask of this node's doors. */
+  doorLimits?: Partial<DoorLimitOptions>;
+  /** What may wait in memory for clients that do not read. */
+  buffers?: Partial<BufferBudgetOptions>;
 }
 
 export interface OverlayNodeStatus {
@@ -68,6 +86,12 @@ export interface OverlayNodeStatus {
   }[];
 }
 
+/** What a door takes that the node does not know by itself. */
+type NodeDoorOptions = Omit<
+  DoorOptions,
+  'accessPoint' | 'authorise' | 'open' | 'events' | 'clock' | 'random'
+>;
+
 export interface OverlayNode {
   readonly host: string;
   readonly port: number;
@@ -75,10 +99,14 @@ export interface OverlayNode {
   readonly router: StreamRouter;
   /** The links this node dials: `pool.call(target, method, params, …)` for ring and directory. */
   readonly pool: LinkPool;
+  /** Who may come in, by address: for every door of this node, so that an address has one share of all. */
+  readonly doorLimits: DoorLimits;
   /** Keeps links to all of `peers()` warm; call it again when the peers changed. */
   refreshPeers(): void;
   /** Dials sites ahead of need, as before a move, so that the first session pays no handshake. */
   prepare(sites: readonly { name: string; address: string }[]): void;
+  /** Opens a door for browsers to this access point; it closes with the node. @throws MoveError `LISTEN_FAILED`. */
+  openDoor(options: NodeDoorOptions): Promise<Door>;
   status(): OverlayNodeStatus;
   /** Cuts live links whose certificate has one of these serials; returns how many. */
   applyRevocations(serials: ReadonlySet<string>): number;
@@ -131,17 +159,36 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
     clock,
     random,
     ...(options.parkDeadlineMs === undefined ? {} : { parkDeadlineMs: options.parkDeadlineMs }),
+    ...(options.buffers ? { buffers: options.buffers } : {}),
+  });
+  registerClientCalls({
+    router,
+    watch,
+    name: options.name,
+    nodeList: options.nodeList ?? (() => undefined),
+    homeOf: options.homeOf ?? (() => undefined),
+    renew: options.renew,
   });
   const servlet = registerServlet(router, { pool });
   const ringCarrier = registerRingCarrier(router, { paths, locator, route, clock });
+  const doorLimits = new DoorLimits({
+    ...defaultDoorLimits,
+    clock,
+    isKnown: (address) =>
+      options
+        .peers()
+        .some((peer) => peer.address.startsWith(`${address}:`) || peer.address.startsWith(`[${address}]:`)),
+    ...options.doorLimits,
+  });
   const server = await listenRouted({
     ...options.listen,
     identity: options.identity,
-    authorise,
+    authorise: options.admit ?? authorise,
     router,
     events,
     clock,
     ...(options.limits ? { limits: options.limits } : {}),
+    door: doorLimits,
   });
 
   const refreshPeers = () =>
@@ -153,17 +200,33 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
     );
   refreshPeers();
 
+  const doors: Door[] = [];
+
   return {
     host: server.host,
     port: server.port,
     router,
     pool,
+    doorLimits,
     refreshPeers,
     prepare(sites) {
       for (const site of sites) {
         // Only a head start: whoever needs the link later learns what is wrong with it.
         pool.link({ address: site.address, role: 'site', name: site.name }).catch(() => undefined);
       }
+    },
+    async openDoor(doorOptions) {
+      const door = await listenDoor({
+        ...doorOptions,
+        accessPoint: options.name,
+        authorise: options.admit ?? authorise,
+        open: (client) => accessPoint.open(client),
+        events,
+        clock,
+        random,
+      });
+      doors.push(door);
+      return door;
     },
     status() {
       const sessions = accessPoint.sessions();
@@ -217,12 +280,15 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
         link.close(error);
         count += 1;
       }
-      return count;
+      // A door asks `authorise`, which knows of the revocation as well.
+      return doors.reduce((cut, door) => cut + door.recheck(), count);
     },
     recheck() {
-      return server.recheck().length + pool.cut((link) => link.recheck());
+      const cut = server.recheck().length + pool.cut((link) => link.recheck());
+      return doors.reduce((sum, door) => sum + door.recheck(), cut);
     },
     async close() {
+      await Promise.all(doors.map((door) => door.close()));
       accessPoint.close();
       watch.close();
       pool.close();

@@ -42,7 +42,7 @@ export const continueMove = (move: string) => run('move.continue', { move }, () 
 export const cancelMove = (move: string) => run('move.cancel', { move }, () => text.move.cancelled);
 export const setPath = (service: string, path: ServicePath) =>
   run('service.path', { service, ...path }, (o) => text.service.paths.done(o.service, o.path));
-export const verifyRing = () => run('ring.verify', {}, (o) => text.ring.verified(o.ring));
+export const verifyRing = () => run('ring.verify', {}, (o) => text.ring.verified(o));
 export const verifyJournal = () => run('journal.verify', {}, (o) => text.journal.verified(o));
 export const startFlood = (input: InputOf<'flood.start'>) =>
   run('flood.start', input, () => text.drill.floodStarted);

@@ -10,9 +10,9 @@ const benches: Readonly<Record<string, { what: string; load: () => Promise<Bench
     what: 'a page with its parts, by each path policy and directly, from three round trips in a lab',
     load: () => import('./page-loads.ts'),
   },
-  'human-test': {
-    what: 'a stock OCR at images of the human test, a simple listener at its sounds, and what passing costs',
-    load: () => import('./human-test.ts'),
+  limits: {
+    what: 'what honest clients of an access point notice, and what it holds, while it is attacked in ten ways',
+    load: () => import('./limits.ts'),
   },
 };
 

@@ -1,4 +1,5 @@
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
@@ -52,7 +53,11 @@ export async function run(words: string[]): Promise<{ passed: boolean } & Record
   process.once('SIGINT', stop);
   process.once('SIGTERM', stop);
   const begun = performance.now();
-  const world = await World.up({ spec: spreadLab() });
+  const directory = mkdtempSync(path.join(tmpdir(), 'move-page-loads-'));
+  const spec = path.join(directory, 'lab-spec.yaml');
+  // Every JSON text is YAML.
+  writeFileSync(spec, JSON.stringify(spreadLab()));
+  const world = await World.up({ spec }).finally(() => rmSync(directory, { recursive: true, force: true }));
   try {
     stopped.signal.throwIfAborted();
     return { ...(await measure(world, loads, stopped.signal)), seconds: seconds(begun) };

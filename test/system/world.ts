@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import type { OverlayStatus } from '../../core/contract/agent-contract.ts';
@@ -20,7 +20,6 @@ import {
 } from '../../core/lab/lab.ts';
 import type { LabLinkName, LabManifest } from '../../core/lab/manifest.ts';
 import { cacheDirectory } from '../../core/lab/paths.ts';
-import type { LabSpec } from '../../core/lab/spec.ts';
 import { type RunResult, runProgram } from '../../core/runtime/process.ts';
 import { type Footprint, footprint, labImpossible, leftAfter } from './lab-fixture.ts';
 import { until } from './world/conditions.ts';
@@ -81,13 +80,10 @@ export class World {
     this.control = ControlProcess.spawn(home);
   }
 
-  /** Brings everything up, over the default lab unless `spec` says; resolves when the service answers at its home. */
-  static async up(options: { spec?: LabSpec } = {}): Promise<World> {
+  /** Brings everything up, by default on the default lab; resolves when the service answers at its home. */
+  static async up(options: { spec?: string } = {}): Promise<World> {
     const home = mkdtempSync(path.join(os.tmpdir(), 'move-world-'));
-    const spec = path.join(home, 'lab-spec.yaml');
-    // Every JSON text is YAML.
-    if (options.spec) writeFileSync(spec, JSON.stringify(options.spec));
-    const manifest = await startLab({ home, ...(options.spec ? { spec } : {}) }).catch((error: unknown) => {
+    const manifest = await startLab({ home, ...options }).catch((error: unknown) => {
       rmSync(home, { recursive: true, force: true });
       throw error;
     });
@@ -194,12 +190,18 @@ export class World {
   /** Runs `move connect` on a client host with a credential, by default one issued for it. */
   async connect(
     host: string,
-    options: { credential?: IssuedCredential; accessPoints?: readonly string[]; name?: string } = {},
+    options: {
+      credential?: IssuedCredential;
+      accessPoints?: readonly string[];
+      name?: string;
+      more?: string;
+    } = {},
   ): Promise<Connected> {
     return Connected.start(this.hosts, host, {
       credential: options.credential ?? (await this.issue({ name: `person at ${host}` })),
       accessPoints: options.accessPoints ?? this.accessPoints(),
       name: options.name ?? 'person',
+      ...(options.more === undefined ? {} : { more: options.more }),
     });
   }
 

@@ -2,7 +2,7 @@ import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../clock.ts';
 import { MoveError, toMoveError } from '../errors.ts';
-import { peerError } from './error-body.ts';
+import { errorFrame, peerError } from './error-body.ts';
 import {
   FrameReader,
   frameHeader,
@@ -75,8 +75,9 @@ export interface OpenOptions {
 
 /** Bytes that leave in one write at most; the next write waits until the socket has taken them. */
 const batchBytes = 131_072;
-/** Replies a peer may provoke without reading them. */
+/** Replies a peer may provoke without reading them; also in number, because the shortest cost a hundred bytes as well. */
 const overloadBytes = 4 << 20;
+const overloadMessages = 16_384;
 const closeGraceMs = 1000;
 
 /**
@@ -119,6 +120,8 @@ export class Link {
   #flushScheduled = false;
   #bulkScheduled = false;
   #writing = false;
+  #heard = 0;
+  #sent = 0;
   #state: 'open' | 'closing' | 'closed' = 'open';
 
   constructor(parts: LinkParts) {
@@ -189,6 +192,21 @@ export class Link {
     return this.#streams.size;
   }
 
+  /** How often something was heard of the peer so far: silence is when it does not rise. */
+  get heard(): number {
+    return this.#heard;
+  }
+
+  /** How often something was sent on streams so far, which the peer would answer or at least acknowledge. */
+  get sent(): number {
+    return this.#sent;
+  }
+
+  /** Asks the peer for a sign of life, beside the link's own pulse. */
+  ping(): void {
+    if (this.#state === 'open') this.#pulse.ping();
+  }
+
   /**
    * Opens a stream and lets bytes flow before the peer has accepted it: `accepted` tells what became of it,
    * and a refusal destroys the stream with the peer's error. @throws MoveError `LINK_CLOSED`.
@@ -203,6 +221,7 @@ export class Link {
     this.#nextId += 2;
     this.#ownStreams += 1;
     this.#streams.set(stream.id, stream);
+    this.#sent += 1;
     this.#send(frame);
     return stream;
   }
@@ -265,7 +284,7 @@ export class Link {
   close(error?: MoveError): void {
     if (this.#state !== 'open') return;
     this.#state = 'closing';
-    const goodbye = jsonFrame(frameType.goodbye, 0, error ? error.toBody() : null);
+    const goodbye = error ? errorFrame(frameType.goodbye, 0, error) : jsonFrame(frameType.goodbye, 0, null);
     this.#socket.write(Buffer.concat([...this.#messages, goodbye]));
     this.#messages = [];
     this.#dropEverything(error ?? this.#closedError());
@@ -301,7 +320,7 @@ export class Link {
     if (this.#isOwn(stream.id)) this.#ownStreams -= 1;
     const unanswered = this.#unanswered.delete(stream);
     if (reset && this.#state === 'open') {
-      this.#send(jsonFrame(unanswered ? frameType.refuse : frameType.reset, stream.id, reset.toBody()));
+      this.#send(errorFrame(unanswered ? frameType.refuse : frameType.reset, stream.id, reset));
     }
   }
 
@@ -309,7 +328,7 @@ export class Link {
     if (this.#state !== 'open') return;
     this.#messages.push(frame);
     this.#messageBytes += frame.length;
-    if (this.#messageBytes > overloadBytes) {
+    if (this.#messageBytes > overloadBytes || this.#messages.length > overloadMessages) {
       this.#fail(
         new MoveError('LINK_OVERLOADED', 'The other end asks without reading the answers.', this.#where()),
       );
@@ -383,6 +402,7 @@ export class Link {
       const room = Math.min(maxDataBytes, batchBytes - used - 2 * frameHeaderBytes);
       const { pieces, bytes } = stream.takeOutgoing(room);
       if (bytes > 0) {
+        this.#sent += 1;
         used = writeFrameHeader(scratch, used, frameType.data, stream.id, bytes);
         for (const piece of pieces) used += piece.copy(scratch, used);
       }
@@ -396,6 +416,7 @@ export class Link {
 
   #onChunk(chunk: Buffer): void {
     this.#pulse.heard();
+    this.#heard += 1;
     if (this.#state !== 'open') return;
     try {
       this.#reader.push(chunk);
@@ -483,7 +504,7 @@ export class Link {
           limit: this.#limits.maxStreams,
         },
       );
-      this.#send(jsonFrame(frameType.refuse, id, error.toBody()));
+      this.#send(errorFrame(frameType.refuse, id, error));
       return;
     }
     const stream = new LinkStream(this.#carrier, id, header, {

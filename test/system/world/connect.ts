@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline';
 import type { OutputOf } from '../../../core/contract/contract.ts';
 import type { RemoteProgram } from '../../../core/fleet/host-connection.ts';
 import type { ProbeOutcome } from '../../../core/measure/probe-sample.ts';
+import type { ForwarderStatus } from '../../../core/overlay/forwarder/status.ts';
 import type { LabHosts } from './lab-hosts.ts';
 
 /** What `move connect` needs; without a PKCS#12 it is given the PEM files. */
@@ -49,7 +50,13 @@ export class Connected {
   static async start(
     hosts: LabHosts,
     host: string,
-    options: { credential: IssuedCredential; accessPoints: readonly string[]; name: string },
+    options: {
+      credential: IssuedCredential;
+      accessPoints: readonly string[];
+      name: string;
+      /** Further words of the command. */
+      more?: string;
+    },
   ): Promise<Connected> {
     const base = `/root/${options.name}`;
     const { certificatePem, keyPem, trustPem, pkcs12Base64 } = options.credential;
@@ -66,7 +73,7 @@ export class Connected {
     const ways = options.accessPoints.map((address) => `--access-point ${address}`).join(' ');
     const program = await hosts.start(
       host,
-      `echo $$ > ${base}.pid; exec /opt/move/bin/move connect ${who} --trust ${base}.trust.pem ${ways} --http 127.0.0.1:0 --socks 127.0.0.1:0`,
+      `echo $$ > ${base}.pid; exec /opt/move/bin/move connect ${who} --trust ${base}.trust.pem ${ways} --http 127.0.0.1:0 --socks 127.0.0.1:0 ${options.more ?? ''}`,
     );
     return new Connected(hosts, host, `${base}.pid`, await firstLine(program));
   }
@@ -86,6 +93,12 @@ export class Connected {
       },
     );
     return readFetched(said.stdout);
+  }
+
+  /** What the forwarder says that it is doing, and why. */
+  async status(): Promise<ForwarderStatus> {
+    const said = await this.#hosts.run(this.host, `curl -sf -m 5 ${this.ready.httpProxy}/status`);
+    return JSON.parse(said.stdout) as ForwarderStatus;
   }
 
   /**
