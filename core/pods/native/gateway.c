@@ -31,6 +31,7 @@
 
 #include "accept-queues.h"
 #include "confine.h"
+#include "no-io-uring.h"
 #include "ring.h"
 
 enum {
@@ -937,6 +938,7 @@ static void start_service(char **command, const sigset_t *mask_before) {
   setrlimit(RLIMIT_NOFILE, &inherited_files);
   sigprocmask(SIG_SETMASK, mask_before, NULL);
   setsid();
+  if (refuse_io_uring() < 0) fail("could not keep the service from io_uring");
   execvp(command[0], command);
   fail(command[0]);
 }
