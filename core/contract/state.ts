@@ -17,6 +17,7 @@ import {
   siteSchema,
   stoneSchema,
 } from './domain.ts';
+import { serviceDefinitionSchema } from './service-file.ts';
 
 /** Every collection of the console's state: entities by id. */
 export const collectionSchemas = {
@@ -28,6 +29,7 @@ export const collectionSchemas = {
   stones: stoneSchema,
   clients: clientHostSchema,
   services: serviceSchema,
+  definitions: serviceDefinitionSchema,
   lifelines: lifelineSchema,
   attacks: attackSchema,
   proposals: proposalSchema,

@@ -51,7 +51,8 @@ export class Drills {
     requireNotHalted(this.#context);
     if (this.#running)
       throw new MoveError('DRILL_RUNNING', 'A drill runs already. Wait for its end or stop everything.');
-    const name = Object.keys(store.state.services)[0] ?? '';
+    // Drills are watched from both ways, overlay and direct: people sit at both for the lab's first service.
+    const name = manifest.services[0]?.hostname ?? '';
     const { state } = serviceOf(this.#context, name);
     const home = state.homeSite;
     if (order.to !== undefined && siteOf(this.#context, order.to).id === home)
@@ -67,7 +68,7 @@ export class Drills {
         'SERVICE_BUSY',
         `A move of ${name} is paused. Let it go on or take it back before you start a drill.`,
       );
-    for (const path of ['overlay', 'direct'] as const) seatOf(this.#seats(), path);
+    for (const path of ['overlay', 'direct'] as const) seatOf(this.#seats(), path, name);
     const role = order.kind === 'udp-flood' ? 'bot' : 'client';
     const plan = planDrill({
       kind: order.kind,
@@ -157,14 +158,14 @@ export class Drills {
 
   #ports(drill: Drill, { mbitEach, connectionsEach, loadMs }: DrillPlan): Omit<DrillPorts, 'prepare'> {
     const { clock, store, fleet, manifest } = this.#context;
-    const service = Object.keys(store.state.services)[0] ?? '';
+    const service = manifest.services[0]?.hostname ?? '';
     const host = manifest.hosts[drill.site];
     const address = host ? publicAddress(host) : '';
     const seconds = loadMs / 1000;
     return {
       clock,
       startProbe: async (way, onSample) => {
-        const seat = seatOf(this.#seats(), way);
+        const seat = seatOf(this.#seats(), way, service);
         const slower = seat.pace(drillPaceMs);
         const silent = seat.onSample(onSample);
         return {

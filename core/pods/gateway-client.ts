@@ -159,7 +159,9 @@ async function askHttp(
   const status = Number(/^HTTP\/1\.[01] (\d{3}) /.exec(answer.toString('latin1', 0, 64))?.[1] ?? 0);
   if (status === 0) throw new Error('not an HTTP answer');
   if (probe.status === undefined ? status >= 500 : status !== probe.status)
-    throw new Error(probe.status === undefined ? `status ${status}` : `status ${status}, not ${probe.status}`);
+    throw new Error(
+      probe.status === undefined ? `status ${status}` : `status ${status}, not ${probe.status}`,
+    );
   while (await reader.take(5)); // until the gateway has closed: the session is over on both sides
   return { status, firstByteMs, bytes: answer.length };
 }

@@ -83,12 +83,10 @@ export async function buildImages(/** @type {(line: string) => void} */ log) {
  * by dpkg with its maintainer scripts run, from the archives that this machine installs from. Built aside
  * and renamed, so that an image that exists is complete.
  */
-export async function buildImage(
-  /** @type {string} */ name,
-  /** @type {(line: string) => void} */ log,
-) {
+export async function buildImage(/** @type {string} */ name, /** @type {(line: string) => void} */ log) {
   const content = contents[name];
-  if (!content) throw new Error(`nobody knows how to build the image ${name}; known are ${imageNames.join(', ')}`);
+  if (!content)
+    throw new Error(`nobody knows how to build the image ${name}; known are ${imageNames.join(', ')}`);
   if (isCurrent(name)) return;
   const codename = debianCodename();
   const sources = debianArchives()

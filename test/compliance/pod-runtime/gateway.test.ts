@@ -273,9 +273,7 @@ describe.skipIf(obstacle)(`gateway: the session protocol${obstacle ? ` (skipped:
       await session.open();
       expect(await control('pause')).toMatchObject({ waiting: 1, sessions: 1 });
       service.kill('SIGCONT');
-      await expect
-        .poll(() => control('pause'), { timeout: 5000 })
-        .toMatchObject({ waiting: 0, sessions: 1 });
+      await expect.poll(() => control('pause'), { timeout: 5000 }).toMatchObject({ waiting: 0, sessions: 1 });
     } finally {
       service.kill('SIGKILL');
     }
@@ -371,8 +369,7 @@ describe.skipIf(obstacle)(`gateway: the session protocol${obstacle ? ` (skipped:
     const probe = async () =>
       probeThroughGateway(await dial(gateway.path), {
         host: 'shop.example',
-        port,
-        path: '/',
+        probe: { kind: 'http', port, path: '/' },
         deadlineMs: 2000,
       });
     await expect(probe()).resolves.toMatchObject({ status: 204 });
@@ -385,8 +382,7 @@ describe.skipIf(obstacle)(`gateway: the session protocol${obstacle ? ` (skipped:
     };
     const late = probeThroughGateway(await dial(gateway.path), {
       host: 'x',
-      port,
-      path: '/',
+      probe: { kind: 'http', port, path: '/' },
       deadlineMs: 150,
     });
     await expect(late).rejects.toMatchObject({ code: 'POD_PROBE_FAILED' });
