@@ -188,17 +188,23 @@ export class World {
   /** Runs `move connect` on a client host with a credential, by default one issued for it. */
   async connect(
     host: string,
-    options: { credential?: IssuedCredential; accessPoints?: readonly string[]; name?: string } = {},
+    options: {
+      credential?: IssuedCredential;
+      accessPoints?: readonly string[];
+      name?: string;
+      forwards?: readonly string[];
+    } = {},
   ): Promise<Connected> {
     return Connected.start(this.hosts, host, {
       credential: options.credential ?? (await this.issue({ name: `person at ${host}` })),
       accessPoints: options.accessPoints ?? this.accessPoints(),
       name: options.name ?? 'person',
+      forwards: options.forwards ?? [],
     });
   }
 
-  /** Moves the service and waits for the end or the pause. */
-  async move(order: Omit<InputOf<'move.start'>, 'service'>): Promise<Move> {
+  /** Moves a service, the first one by default, and waits for the end or the pause. */
+  async move(order: Partial<InputOf<'move.start'>>): Promise<Move> {
     const { move } = await this.client.call('move.start', { service, ...order });
     return this.moved(move.id);
   }

@@ -27,6 +27,8 @@ export const debianPackages = [
   { name: 'apache2-utils', why: 'makes an honest surge of requests in tests' },
   { name: 'chromium', why: 'shows the console where Electron is absent, and runs the browser tests' },
   { name: 'xvfb', why: 'a display for browser tests on machines without one' },
+  { name: 'tigervnc-viewer', why: 'looks at the sample desktop across a move in tests' },
+  { name: 'xdotool', why: 'types into that viewer in tests' },
 ];
 
 /** The packages that are not installed; one question to dpkg. */
