@@ -254,6 +254,7 @@ export class AttachedFleet {
             role: host.role,
             reach: 'up',
             path: 'none',
+            services: [],
             activity: 'idle',
           },
         });

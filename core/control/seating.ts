@@ -99,9 +99,10 @@ export class Seating {
   #showActivity(host: string): void {
     const here = this.#seats.filter((seat) => seat.host === host);
     const path = here[0]?.path ?? 'none';
-    const names = here.map((seat) => seat.service).join(', ');
-    const activity =
-      path === 'none' ? '' : `uses ${names} ${path === 'overlay' ? 'through the overlay' : 'directly'}`;
-    this.#context.store.change([{ op: 'patch', collection: 'clients', id: host, value: { path, activity } }]);
+    const services = here.map((seat) => seat.service);
+    const way = path === 'overlay' ? 'through the overlay' : 'directly';
+    const activity = path === 'none' ? '' : `uses ${services.join(', ')} ${way}`;
+    const value = { path, services, activity };
+    this.#context.store.change([{ op: 'patch', collection: 'clients', id: host, value }]);
   }
 }

@@ -47,7 +47,8 @@ export class SessionCarrier {
   readonly #parts: CarrierParts;
   readonly #unfollow: () => void;
   #epoch = 0;
-  #attempt = new AbortController();
+  /** While a path is being opened. */
+  #attempt: AbortController | undefined;
   #wake: (() => void) | undefined;
   #cancelStallCheck: () => void = () => undefined;
 
@@ -66,7 +67,7 @@ export class SessionCarrier {
     parts.session.once('close', () => {
       this.#unfollow();
       this.#cancelStallCheck();
-      this.#attempt.abort();
+      this.#attempt?.abort();
       this.#wake?.();
     });
   }
@@ -119,9 +120,17 @@ export class SessionCarrier {
   }
 
   async #attachOnce(askAgain: boolean): Promise<void> {
+    const attempt = new AbortController();
+    this.#attempt = attempt;
+    try {
+      await this.#attachBy(askAgain, attempt.signal);
+    } finally {
+      if (this.#attempt === attempt) this.#attempt = undefined;
+    }
+  }
+
+  async #attachBy(askAgain: boolean, signal: AbortSignal): Promise<void> {
     const { session, service, watch, clock } = this.#parts;
-    this.#attempt = new AbortController();
-    const { signal } = this.#attempt;
     const known = watch.known(service);
     let record = known;
     // After a failure the directory is asked again, but a record that is newer than what failed goes first.
@@ -154,7 +163,7 @@ export class SessionCarrier {
 
   #onRecord(record: LocationRecord): void {
     if (record.epoch <= this.#epoch) return;
-    this.#attempt.abort();
+    this.#attempt?.abort();
     this.#parts.session.detach();
     this.#wake?.();
   }

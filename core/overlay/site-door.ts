@@ -31,7 +31,7 @@ export function registerSiteDoor(router: StreamRouter, options: SiteDoorOptions)
     roles: ['overlay'],
     schema: sessionHeaderSchema,
     where: 'site-door',
-    async handle({ header, stream, accept, refuse }) {
+    async handle({ header, stream, refuse }) {
       if (count >= (options.maxSessions ?? 8192)) {
         refuse(new MoveError('TOO_MANY_SESSIONS', 'This site carries as many sessions as it may.'));
         return;
@@ -52,7 +52,7 @@ export function registerSiteDoor(router: StreamRouter, options: SiteDoorOptions)
         streams.delete(stream);
         if (streams.size === 0 && open.get(header.service) === streams) open.delete(header.service);
       });
-      accept();
+      // The gateway's first answer accepts: by itself an acceptance would cost each hop of the path one more message.
       joinStreams(stream, gateway);
     },
   });

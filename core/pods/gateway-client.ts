@@ -175,16 +175,19 @@ async function listenFirst(
 ): Promise<Answer> {
   const wanted = Buffer.from(probe.firstBytes ?? '');
   let said = Buffer.alloc(0);
-  while (said.length < wanted.length) {
-    const { type, payload } = await nextFrame(reader);
-    if (type === 1) said = Buffer.concat([said, payload]);
-    else if (type === 3 || type === 4) throw new Error('the service hung up');
+  try {
+    while (said.length < wanted.length) {
+      const { type, payload } = await nextFrame(reader);
+      if (type === 1) said = Buffer.concat([said, payload]);
+      else if (type === 3 || type === 4) throw new Error('the service hung up');
+    }
+    const firstByteMs = performance.now() - start;
+    if (!said.subarray(0, wanted.length).equals(wanted))
+      throw new Error(`it began with ${JSON.stringify(said.toString('latin1', 0, wanted.length))}`);
+    return { status: 0, firstByteMs, bytes: said.length };
+  } finally {
+    socket.write(frame(4, Buffer.of(1)));
   }
-  const firstByteMs = performance.now() - start;
-  if (!said.subarray(0, wanted.length).equals(wanted))
-    throw new Error(`it began with ${JSON.stringify(said.toString('latin1', 0, wanted.length))}`);
-  socket.write(frame(4, Buffer.of(1)));
-  return { status: 0, firstByteMs, bytes: said.length };
 }
 
 async function nextFrame(reader: BoundedReader): Promise<{ type: number; payload: Buffer }> {

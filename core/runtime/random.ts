@@ -8,9 +8,26 @@ export interface Random {
   below(bound: number): number;
 }
 
+const poolBytes = 4096;
+let pool = Buffer.alloc(0);
+let poolUsed = 0;
+
+/** Small amounts come out of a pool, since each question to the generator costs as much as thousands of bytes. */
+function pooledBytes(size: number): Buffer {
+  if (size > poolBytes / 16) return randomBytes(size);
+  if (poolUsed + size > pool.length) {
+    pool = randomBytes(poolBytes);
+    poolUsed = 0;
+  }
+  const drawn = Buffer.from(pool.subarray(poolUsed, poolUsed + size));
+  pool.fill(0, poolUsed, poolUsed + size);
+  poolUsed += size;
+  return drawn;
+}
+
 /** The operating system's cryptographic generator. */
 export const secureRandom: Random = {
-  bytes: (size) => randomBytes(size),
+  bytes: pooledBytes,
   below: (bound) => randomInt(bound),
 };
 

@@ -26,7 +26,9 @@ export function ServicePath(props: { service: Service; places: Places; angles: A
   const home = places.sites[service.homeSite];
   const access = service.accessPoint === null ? undefined : angles[service.accessPoint];
   const servlet = service.servlet === null ? undefined : angles[service.servlet];
-  const users = Object.values(hosts).filter((host) => host.role === 'client');
+  const users = Object.values(hosts).filter(
+    (host) => host.role === 'client' && host.services.includes(service.id),
+  );
   return (
     <g className="service-path" data-focused={props.focused} data-parked={service.state === 'moving'}>
       {users.map((host) => {

@@ -179,6 +179,8 @@ describe.skipIf(why !== null)(`what people's programs speak survives a move${why
       );
     };
     await until('the viewer has connected', () => log.includes('onnected to'), 15_000);
+    // Nobody manages the windows of the viewer's own display.
+    expect(await inside('xdotool search --onlyvisible --name . windowfocus')).toMatchObject({ code: 0 });
     await changes(3);
     await typed('a2', 'before');
     const to = await carry(desktop);

@@ -1,8 +1,13 @@
 // The part of set-up that needs root. prepare.mjs runs it, through sudo where the caller is not root:
-//   node system.mjs STEP...        STEP is one of: packages criu native images, or image:NAME
+//   node system.mjs STEP...        STEP is one of: packages bench-packages criu native images, or image:NAME
 import fs from 'node:fs';
 import { criuMissing, installCriu } from './criu-install.mjs';
-import { installDebianPackages, missingDebianPackages } from './debian-packages.mjs';
+import {
+  benchDebianPackages,
+  debianPackages,
+  installDebianPackages,
+  missingDebianPackages,
+} from './debian-packages.mjs';
 import { withLock } from './lock.mjs';
 import { compileNative, nativeMissing } from './native.mjs';
 import { cacheDirectory } from './paths.mjs';
@@ -12,10 +17,8 @@ const log = (/** @type {string} */ line) => void process.stderr.write(`move: ${l
 
 /** @type {Record<string, {missing: () => string | null, make: () => Promise<void>}>} */
 const steps = {
-  packages: {
-    missing: () => (missingDebianPackages().length > 0 ? 'Debian packages are missing' : null),
-    make: () => installDebianPackages(missingDebianPackages().map(({ name }) => name)),
-  },
+  packages: installation(debianPackages),
+  'bench-packages': installation(benchDebianPackages),
   criu: { missing: criuMissing, make: () => installCriu(log) },
   native: { missing: nativeMissing, make: compileNative },
   images: { missing: imagesMissing, make: () => buildImages(log) },
@@ -26,6 +29,13 @@ const steps = {
     ]),
   ),
 };
+
+function installation(/** @type {{name: string, why: string}[]} */ packages) {
+  return {
+    missing: () => (missingDebianPackages(packages).length > 0 ? 'Debian packages are missing' : null),
+    make: () => installDebianPackages(missingDebianPackages(packages).map(({ name }) => name)),
+  };
+}
 
 fs.mkdirSync(cacheDirectory, { recursive: true, mode: 0o755 });
 const failed = await withLock(`${cacheDirectory}/.lock`, async () => {

@@ -39,6 +39,7 @@ export interface ResumableSessionOptions {
 
 const frameBytes = 16_384;
 const ackEveryBytes = 65_536;
+const deferRepliesMs = 5;
 
 const resetErrors: Record<number, [string, string]> = {
   [resetReason.service]: ['SERVICE_RESET', 'The service reset the connection.'],
@@ -103,7 +104,8 @@ export class ResumableSession extends Duplex {
   #downFin: number | undefined;
   #endDelivered = false;
   #wantsRead = false;
-  #ackScheduled = false;
+  #finackDue = false;
+  #cancelReplies: (() => void) | undefined;
   #resetPending: MoveError | undefined;
 
   constructor(options: ResumableSessionOptions) {
@@ -159,6 +161,8 @@ export class ResumableSession extends Duplex {
     const generation = this.#pathGeneration;
     const mine = () => generation === this.#pathGeneration && this.#path === path;
     this.#path = path;
+    // On a new path the gateway says its end again before that is acknowledged.
+    this.#finackDue = false;
     this.#setState('attaching');
     const attached = new Promise<void>((resolve, reject) => {
       this.#attaching = { resolve, reject };
@@ -245,19 +249,21 @@ export class ResumableSession extends Duplex {
     this.#cancelParkTimer?.();
     const complete = this.#isComplete();
     if (path) {
-      if (!complete) path.write(resetFrame(resetReason.aborted));
+      if (complete) this.#writeReplies(path);
+      else path.write(resetFrame(resetReason.aborted));
       path.end();
       // The gateway hangs up when it has read the end; a path that does not is cut.
       const cancel = this.#clock.after(2000, () => path.destroy());
       path.once('close', cancel);
       path.resume();
     }
-    const reason =
+    this.#attaching?.reject(
       error instanceof MoveError
         ? error
-        : new MoveError('SESSION_LOST', 'The session was given up.', {}, error ?? undefined);
-    this.#attaching?.reject(reason);
+        : new MoveError('SESSION_LOST', 'The session was given up.', {}, error ?? undefined),
+    );
     this.#attaching = undefined;
+    this.#cancelReplies?.();
     this.#retained.clear();
     this.#incoming.clear();
     this.#setState(complete && !error ? 'closed' : 'failed');
@@ -359,7 +365,8 @@ export class ResumableSession extends Duplex {
           });
         }
         this.#downFin = value;
-        this.#path?.write(frameStart(sessionFrame.finack, 0));
+        this.#finackDue = true;
+        this.#deferReplies();
         this.#progress();
         this.#drainIncoming();
         return;
@@ -397,7 +404,7 @@ export class ResumableSession extends Duplex {
     const done = this.#finalDone;
     this.#finalDone = undefined;
     done?.();
-    if (this.#isComplete() && this.#path) this.#path.end();
+    this.#endPathWhenComplete();
   }
 
   #losePath(error: MoveError): void {
@@ -432,6 +439,7 @@ export class ResumableSession extends Duplex {
         room > 0 ? this.#retained.peek(this.#upSent - this.#upAcked, Math.min(room, frameBytes)) : undefined;
       if (!piece) break;
       if (this.#upSent === this.#upAcked) this.#lastProgress = this.#clock.monotonic();
+      if (this.#cancelReplies && this.#state === 'open') this.#writeReplies(path);
       path.write(frameStart(sessionFrame.data, piece.length));
       path.write(piece);
       this.#upSent += piece.length;
@@ -441,6 +449,7 @@ export class ResumableSession extends Duplex {
       if (this.#finSentOn !== this.#pathGeneration) {
         this.#finSentOn = this.#pathGeneration;
         this.#finSent = true;
+        if (this.#cancelReplies && this.#state === 'open') this.#writeReplies(path);
         path.write(offsetFrame(sessionFrame.fin, this.#upSent));
       }
     }
@@ -456,29 +465,43 @@ export class ResumableSession extends Duplex {
     }
     if (this.destroyed) return;
     if (this.#incoming.length <= sessionWindowBytes && this.#path?.isPaused()) this.#path.resume();
-    if (this.#downConsumed - this.#downAckSent >= ackEveryBytes) this.#sendAck();
-    else if (this.#downConsumed > this.#downAckSent) this.#scheduleAck();
+    if (this.#downConsumed > this.#downAckSent && this.#state === 'open') {
+      if (this.#path && this.#downConsumed - this.#downAckSent >= ackEveryBytes)
+        this.#writeReplies(this.#path);
+      else this.#deferReplies();
+    }
     if (this.#incoming.length > 0) return;
     if ((this.#downFin !== undefined || this.#resetPending) && !this.#endDelivered) {
       this.#endDelivered = true;
       this.push(null);
-      if (this.#isComplete() && this.#path) this.#path.end();
+      this.#endPathWhenComplete();
     }
   }
 
-  #scheduleAck(): void {
-    if (this.#ackScheduled) return;
-    this.#ackScheduled = true;
-    setImmediate(() => {
-      this.#ackScheduled = false;
-      if (!this.destroyed) this.#sendAck();
+  #endPathWhenComplete(): void {
+    if (!this.#path || !this.#isComplete()) return;
+    this.#writeReplies(this.#path);
+    this.#path.end();
+  }
+
+  /** Nobody waits for an ACK or FINACK: they travel with the next bytes, or by themselves after a moment. */
+  #deferReplies(): void {
+    this.#cancelReplies ??= this.#clock.after(deferRepliesMs, () => {
+      this.#cancelReplies = undefined;
+      if (this.#path && this.#state === 'open') this.#writeReplies(this.#path);
     });
   }
 
-  #sendAck(): void {
-    if (this.#state !== 'open' || !this.#path || this.#downConsumed <= this.#downAckSent) return;
-    this.#downAckSent = this.#downConsumed;
-    this.#path.write(offsetFrame(sessionFrame.ack, this.#downConsumed));
+  #writeReplies(path: Duplex): void {
+    this.#cancelReplies?.();
+    this.#cancelReplies = undefined;
+    if (this.#downConsumed > this.#downAckSent && !this.#finackDue) {
+      this.#downAckSent = this.#downConsumed;
+      path.write(offsetFrame(sessionFrame.ack, this.#downConsumed));
+    }
+    // A FINACK acknowledges everything before it.
+    if (this.#finackDue) path.write(frameStart(sessionFrame.finack, 0));
+    this.#finackDue = false;
   }
 
   #releaseWriter(): void {

@@ -49,6 +49,7 @@ enum {
   HEADER_LIMIT_MS = 10000,
   CONNECT_LIMIT_MS = 10000,
   DRAIN_LIMIT_MS = 100,
+  DEFER_LIMIT_MS = 5,
   HASH_SIZE = 1024,
 };
 enum { KIND_OPEN = 1, KIND_RESUME = 2, KIND_CONTROL = 9 };
@@ -99,7 +100,9 @@ struct stream {
   uint8_t out[512];
   uint32_t out_offset, out_length;
   uint32_t data_left; /* bytes of the outgoing DATA frame still to be written from the ring */
-  bool reply_due, close_after_flush, dead;
+  uint8_t tail[16]; /* a FIN right behind the data, in the same write */
+  uint32_t tail_offset, tail_length;
+  bool reply_due, close_after_flush, deferred, dead;
   uint64_t reply_received;
 };
 
@@ -123,6 +126,7 @@ static uint32_t finished_next;
 static int session_count, stream_count;
 static uint64_t sessions_opened, bytes_up, bytes_down;
 static uint64_t running_ms;
+static int64_t now_ms, deferred_since; /* on this host's clock; -1: nothing is deferred */
 static bool paused;
 static pid_t service_pid;
 static struct rlimit inherited_files;
@@ -151,7 +155,7 @@ static void running_time_update(void) {
   static int64_t last = -1;
   struct timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
-  int64_t at = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+  int64_t at = now_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
   int64_t passed = last < 0 ? 0 : at - last;
   last = at;
   if (passed < 0) passed = 0;
@@ -335,19 +339,22 @@ static void service_read(struct session *session) {
   if (session->connecting || session->down_end || session->service.fd < 0) return;
   uint32_t room = ring_room(&session->down);
   if (room == 0 || ring_reserve(&session->down) < 0) return;
-  struct iovec pieces[2];
-  int used = ring_pieces(&session->down, session->down.length, room, pieces);
-  ssize_t got;
-  do got = readv(session->service.fd, pieces, used);
-  while (got < 0 && errno == EINTR);
-  if (got > 0) {
+  /* Twice: a service often says its last and hangs up in one go, and then both travel together. */
+  for (int turn = 0; turn < 2 && room > 0; turn++) {
+    struct iovec pieces[2];
+    int used = ring_pieces(&session->down, session->down.length, room, pieces);
+    ssize_t got;
+    do got = readv(session->service.fd, pieces, used);
+    while (got < 0 && errno == EINTR);
+    if (got <= 0) {
+      if (got == 0) session->down_end = true;
+      else if (errno != EAGAIN) service_lost(session);
+      break;
+    }
     session->down.length += (uint32_t)got;
     session->down_total += (uint64_t)got;
     bytes_down += (uint64_t)got;
-  } else if (got == 0) {
-    session->down_end = true;
-  } else if (errno != EAGAIN) {
-    service_lost(session);
+    room = ring_room(&session->down);
   }
   if (session->down.length == 0) ring_release(&session->down);
 }
@@ -373,16 +380,34 @@ static void out_reply(struct stream *stream, uint8_t status, uint64_t received) 
   stream->out_length += REPLY_BYTES;
 }
 
+/* What nobody waits for (an ACK, and the reply to a client that has spoken already) travels with the next thing
+ * that is said, or by itself after a few milliseconds: each message by itself wakes every hop of the path. */
+static bool stream_may_defer(const struct stream *stream, uint64_t unsent) {
+  const struct session *session = stream->session;
+  if (unsent > 0 || session->reset != 0 || session->finack_due) return false;
+  if (session->down_end && !session->fin_sent) return false;
+  if (stream->reply_due && session->up_received == stream->reply_received) return false;
+  return session->up_delivered - session->up_acked < ACK_EVERY_BYTES;
+}
+
 /* Puts the next things to say into the (empty) out buffer: never a queue, always the latest truth. */
-static void stream_compose(struct stream *stream) {
+static void stream_compose(struct stream *stream, bool hurry) {
   struct session *session = stream->session;
   if (!session || session->connecting) return;
+  uint64_t unsent = session->down_total - session->down_sent;
+  bool ack_due = session->up_delivered > session->up_acked &&
+                 (session->up.length == 0 || session->up_delivered - session->up_acked >= ACK_EVERY_BYTES);
+  if (!hurry && stream_may_defer(stream, unsent)) {
+    stream->deferred = stream->reply_due || ack_due;
+    if (stream->deferred && deferred_since < 0) deferred_since = now_ms;
+    return;
+  }
+  stream->deferred = false;
   if (stream->reply_due) {
     out_reply(stream, STATUS_OK, stream->reply_received);
     stream->reply_due = false;
   }
-  if (session->up_delivered > session->up_acked &&
-      (session->up.length == 0 || session->up_delivered - session->up_acked >= ACK_EVERY_BYTES)) {
+  if (ack_due) {
     out_frame_u64(stream, FRAME_ACK, session->up_delivered);
     session->up_acked = session->up_delivered;
   }
@@ -391,7 +416,6 @@ static void stream_compose(struct stream *stream) {
     session->finack_due = false;
     session->finack_sent = true;
   }
-  uint64_t unsent = session->down_total - session->down_sent;
   if (session->reset != 0 && (unsent == 0 || session->reset == RESET_PROTOCOL)) {
     out_frame(stream, FRAME_RESET, 1);
     stream->out[stream->out_length++] = session->reset;
@@ -399,6 +423,13 @@ static void stream_compose(struct stream *stream) {
   } else if (unsent > 0) {
     stream->data_left = unsent < DATA_FRAME_BYTES ? (uint32_t)unsent : DATA_FRAME_BYTES;
     out_frame(stream, FRAME_DATA, stream->data_left);
+    if (stream->data_left == unsent && session->down_end && !session->fin_sent && session->reset == 0) {
+      stream->tail[0] = FRAME_FIN;
+      put_u32(stream->tail + 1, 8);
+      put_u64(stream->tail + FRAME_BYTES, session->down_total);
+      stream->tail_length = FRAME_BYTES + 8;
+      session->fin_sent = true;
+    }
   } else if (session->down_end && !session->fin_sent) {
     out_frame_u64(stream, FRAME_FIN, session->down_total);
     session->fin_sent = true;
@@ -406,11 +437,12 @@ static void stream_compose(struct stream *stream) {
 }
 
 /* Writes what can be written, and ends the session when all has been said on both sides. */
-static void stream_flush(struct stream *stream) {
+static void stream_write(struct stream *stream, bool hurry) {
   while (!stream->dead) {
     struct session *session = stream->session;
-    if (stream->out_offset == stream->out_length && stream->data_left == 0) {
-      stream->out_offset = stream->out_length = 0;
+    if (stream->out_offset == stream->out_length && stream->data_left == 0 &&
+        stream->tail_offset == stream->tail_length) {
+      stream->out_offset = stream->out_length = stream->tail_offset = stream->tail_length = 0;
       if (stream->close_after_flush) {
         if (session && session->reset != 0) session_destroy(session);
         else stream_close(stream);
@@ -421,16 +453,18 @@ static void stream_flush(struct stream *stream) {
         session_destroy(session);
         return;
       }
-      stream_compose(stream);
+      stream_compose(stream, hurry);
       if (stream->out_length == 0) break;
     }
-    struct iovec pieces[3];
+    struct iovec pieces[4];
     size_t used = 0;
     uint32_t head = stream->out_length - stream->out_offset;
     if (head > 0) pieces[used++] = (struct iovec){stream->out + stream->out_offset, head};
     if (stream->data_left > 0)
       used += (size_t)ring_pieces(&session->down, (uint32_t)(session->down_sent - session->down_acked),
                                   stream->data_left, pieces + used);
+    uint32_t tail = stream->tail_length - stream->tail_offset;
+    if (tail > 0) pieces[used++] = (struct iovec){stream->tail + stream->tail_offset, tail};
     struct msghdr message = {.msg_iov = pieces, .msg_iovlen = used};
     ssize_t written = sendmsg(stream->handle.fd, &message, MSG_NOSIGNAL);
     if (written < 0) {
@@ -443,16 +477,34 @@ static void stream_flush(struct stream *stream) {
     }
     uint32_t from_head = (uint32_t)written < head ? (uint32_t)written : head;
     stream->out_offset += from_head;
-    uint32_t from_ring = (uint32_t)written - from_head;
+    uint32_t left = (uint32_t)written - from_head;
+    uint32_t from_ring = left < stream->data_left ? left : stream->data_left;
     if (from_ring > 0) {
       session->down_sent += from_ring;
       stream->data_left -= from_ring;
     }
+    stream->tail_offset += left - from_ring;
   }
   if (stream->dead) return;
-  bool waiting = stream->out_offset < stream->out_length || stream->data_left > 0;
+  bool waiting = stream->out_offset < stream->out_length || stream->data_left > 0 ||
+                 stream->tail_offset < stream->tail_length;
   handle_interest(&stream->handle, EPOLLIN | (waiting ? EPOLLOUT : 0));
 }
+
+static void stream_flush(struct stream *stream) { stream_write(stream, false); }
+
+/* Says what was deferred and found nothing to travel with. */
+static void say_deferred(void) {
+  if (deferred_since < 0 || (now_ms >= deferred_since && now_ms - deferred_since < DEFER_LIMIT_MS)) return;
+  deferred_since = -1;
+  for (struct stream *at = streams, *next; at; at = next) {
+    next = at->all_next;
+    if (at->deferred) stream_write(at, true);
+  }
+}
+
+/* How long the loop may sleep. */
+static int sleep_ms(void) { return deferred_since < 0 ? TICK_MS : DEFER_LIMIT_MS; }
 
 /* Moves everything that can move for one session and asks epoll for what is missing. */
 static void session_progress(struct session *session) {
@@ -986,13 +1038,15 @@ int main(int count, char **arguments) {
   start_service(arguments + at + 1, &mask_before);
 
   uint64_t last_tick = 0;
+  deferred_since = -1;
   for (;;) {
     struct epoll_event events[64];
-    int ready = epoll_wait(epoll_fd, events, 64, TICK_MS);
+    int ready = epoll_wait(epoll_fd, events, 64, sleep_ms());
     if (ready < 0 && errno != EINTR) fail("epoll_wait");
     running_time_update();
     for (int i = 0; i < ready; i++) dispatch(&events[i]);
-    if (running_ms - last_tick >= TICK_MS || ready == 0) {
+    say_deferred();
+    if (running_ms - last_tick >= TICK_MS) {
       last_tick = running_ms;
       tick();
     }

@@ -27,9 +27,14 @@ export const maxMessageBytes = 262_144;
 
 export function frameHeader(type: number, id: number, length: number): Buffer {
   const header = Buffer.allocUnsafe(frameHeaderBytes);
-  header.writeUInt32BE(type * 0x1000000 + length, 0);
-  header.writeUInt32BE(id, 4);
+  writeFrameHeader(header, 0, type, id, length);
   return header;
+}
+
+/** Writes a frame's header into a buffer and returns where it ends. */
+export function writeFrameHeader(into: Buffer, at: number, type: number, id: number, length: number): number {
+  into.writeUInt32BE(type * 0x1000000 + length, at);
+  return into.writeUInt32BE(id, at + 4);
 }
 
 /** A frame with a JSON body. @throws MoveError `MESSAGE_TOO_LARGE` above {@link maxMessageBytes}. */

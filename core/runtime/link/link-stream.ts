@@ -188,15 +188,19 @@ export class LinkStream extends Duplex {
     this.#incoming.clear();
     this.#outgoing = [];
     const complete = !error && this.#endSent && this.#endDelivered;
+    const silent = complete || this.#peerReset;
+    // An error gathers a stack: none is made for the many streams that end as they should.
     const reason =
-      error instanceof MoveError
-        ? error
-        : new MoveError('STREAM_ABORTED', `The stream was abandoned${error ? `: ${error.message}` : '.'}`);
-    if (this.#acceptance === 'waiting') {
+      silent && this.#acceptance !== 'waiting'
+        ? undefined
+        : error instanceof MoveError
+          ? error
+          : new MoveError('STREAM_ABORTED', `The stream was abandoned${error ? `: ${error.message}` : '.'}`);
+    if (this.#acceptance === 'waiting' && reason) {
       this.#acceptance = 'settled';
       this.#settleAccepted.reject(reason);
     }
-    this.#carrier.finished(this, complete || this.#peerReset ? undefined : reason);
+    this.#carrier.finished(this, silent ? undefined : reason);
     done(error);
   }
 

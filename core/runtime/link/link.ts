@@ -3,7 +3,16 @@ import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../clock.ts';
 import { MoveError, toMoveError } from '../errors.ts';
 import { peerError } from './error-body.ts';
-import { FrameReader, frameHeader, frameType, jsonFrame, maxDataBytes, parseJsonBody } from './frames.ts';
+import {
+  FrameReader,
+  frameHeader,
+  frameHeaderBytes,
+  frameType,
+  jsonFrame,
+  maxDataBytes,
+  parseJsonBody,
+  writeFrameHeader,
+} from './frames.ts';
 import { LinkCalls } from './link-calls.ts';
 import { LinkPulse } from './link-pulse.ts';
 import type { StreamCarrier } from './link-stream.ts';
@@ -64,11 +73,17 @@ export interface OpenOptions {
   deadlineMs: number;
 }
 
-/** Bytes handed to the socket and not yet taken by the kernel, above which streams wait their turn. */
-const socketHighWater = 131_072;
+/** Bytes that leave in one write at most; the next write waits until the socket has taken them. */
+const batchBytes = 131_072;
 /** Replies a peer may provoke without reading them. */
-const socketOverload = 4 << 20;
+const overloadBytes = 4 << 20;
 const closeGraceMs = 1000;
+
+/**
+ * Where a batch is put together. One for all links: a TLS socket that is not writing already has encrypted what it
+ * is given when `write` returns.
+ */
+const scratch = Buffer.allocUnsafeSlow(batchBytes);
 
 /**
  * A mutually authenticated connection that carries many streams, calls and notices. Streams share it fairly:
@@ -98,7 +113,11 @@ export class Link {
   #ownStreams = 0;
   #nextId: number;
   #highestPeerId = 0;
-  #flushing = false;
+  /** Frames other than DATA and END that wait for the next write. */
+  #messages: Buffer[] = [];
+  #messageBytes = 0;
+  #flushScheduled = false;
+  #writing = false;
   #state: 'open' | 'closing' | 'closed' = 'open';
 
   constructor(parts: LinkParts) {
@@ -152,7 +171,6 @@ export class Link {
     this.#socket.on('close', () =>
       this.#fail(new MoveError('LINK_BROKEN', 'A link was cut.', this.#where())),
     );
-    this.#socket.on('drain', () => this.#written());
     this.#pulse.start();
   }
 
@@ -246,9 +264,9 @@ export class Link {
   close(error?: MoveError): void {
     if (this.#state !== 'open') return;
     this.#state = 'closing';
-    this.#socket.cork();
-    this.#socket.write(jsonFrame(frameType.goodbye, 0, error ? error.toBody() : null));
-    this.#socket.uncork();
+    const goodbye = jsonFrame(frameType.goodbye, 0, error ? error.toBody() : null);
+    this.#socket.write(Buffer.concat([...this.#messages, goodbye]));
+    this.#messages = [];
     this.#dropEverything(error ?? this.#closedError());
     this.#socket.end();
     this.#clock.after(closeGraceMs, () => this.#socket.destroy());
@@ -287,44 +305,79 @@ export class Link {
 
   #send(frame: Buffer): void {
     if (this.#state !== 'open') return;
-    this.#scheduleFlush();
-    this.#socket.write(frame);
-    if (this.#socket.writableLength > socketOverload) {
+    this.#messages.push(frame);
+    this.#messageBytes += frame.length;
+    if (this.#messageBytes > overloadBytes) {
       this.#fail(
         new MoveError('LINK_OVERLOADED', 'The other end asks without reading the answers.', this.#where()),
       );
+      return;
     }
+    this.#scheduleFlush();
   }
 
-  /** Everything written within one turn of the event loop leaves in one write. */
+  /** Everything said within one turn of the event loop leaves in one write. */
   #scheduleFlush(): void {
-    if (this.#flushing || this.#state !== 'open') return;
-    this.#flushing = true;
-    this.#socket.cork();
+    if (this.#flushScheduled || this.#writing || this.#state !== 'open') return;
+    this.#flushScheduled = true;
     process.nextTick(() => this.#flush());
   }
 
   #flush(): void {
-    this.#flushing = false;
-    while (this.#state === 'open' && this.#socket.writableLength < socketHighWater) {
+    this.#flushScheduled = false;
+    if (this.#writing || this.#state !== 'open') return;
+    const used = this.#gatherData(this.#gatherMessages());
+    const batch = scratch.subarray(0, used);
+    // While the greeting is still on its way a write is kept and not encrypted at once.
+    if (used > 0) this.#write(this.#socket.writableLength === 0 ? batch : Buffer.from(batch));
+    else if (this.#messages.length > 0) this.#write(this.#takeMessage());
+  }
+
+  #write(batch: Buffer): void {
+    this.#writing = true;
+    this.#socket.write(batch, () => {
+      this.#writing = false;
+      if (this.#messages.length > 0 || this.#ready.size > 0) this.#flush();
+    });
+  }
+
+  #takeMessage(): Buffer {
+    const frame = this.#messages.shift()!;
+    this.#messageBytes -= frame.length;
+    return frame;
+  }
+
+  /** Puts the messages that fit into the scratch; one longer than that is left for a write of its own. */
+  #gatherMessages(): number {
+    let used = 0;
+    while (this.#messages.length > 0 && used + this.#messages[0]!.length <= batchBytes) {
+      const frame = this.#takeMessage();
+      frame.copy(scratch, used);
+      used += frame.length;
+    }
+    return used;
+  }
+
+  /** Adds frames of the streams that have something to send, one of each in turn. */
+  #gatherData(from: number): number {
+    let used = from;
+    // A message that did not fit goes before any more data.
+    if (this.#messages.length > 0) return used;
+    // One frame of data and one END fit.
+    while (used + 2 * frameHeaderBytes < batchBytes) {
       const stream = this.#ready.values().next().value;
       if (!stream) break;
       this.#ready.delete(stream);
-      const { pieces, bytes } = stream.takeOutgoing(maxDataBytes);
+      const room = Math.min(maxDataBytes, batchBytes - used - 2 * frameHeaderBytes);
+      const { pieces, bytes } = stream.takeOutgoing(room);
       if (bytes > 0) {
-        this.#socket.write(frameHeader(frameType.data, stream.id, bytes));
-        const last = pieces.length - 1;
-        for (let index = 0; index < last; index += 1) this.#socket.write(pieces[index]!);
-        this.#socket.write(pieces[last]!, () => this.#written());
+        used = writeFrameHeader(scratch, used, frameType.data, stream.id, bytes);
+        for (const piece of pieces) used += piece.copy(scratch, used);
       }
-      if (stream.takeEnd()) this.#socket.write(frameHeader(frameType.end, stream.id, 0));
+      if (stream.takeEnd()) used = writeFrameHeader(scratch, used, frameType.end, stream.id, 0);
       if (stream.hasWork) this.#ready.add(stream);
     }
-    this.#socket.uncork();
-  }
-
-  #written(): void {
-    if (this.#ready.size > 0) this.#scheduleFlush();
+    return used;
   }
 
   // ---- receiving ----

@@ -107,16 +107,16 @@ describe('the path from a client to a service', () => {
 
   it('spreads sessions over servlets other than the access point itself', async () => {
     world = await build();
-    const { ready } = await world.forwarder({});
-    const agent = new Agent({ keepAlive: false });
-    const drops = Array.from({ length: 24 }, () =>
-      fetchThrough(ready.httpProxy!, `http://${serviceName}/echo`, {
-        agent,
-        method: 'POST',
-        body: Buffer.from('x'),
-      }),
+    const forwarder = await world.forwarder({ forwards: [`0=${serviceName}:80`] });
+    const port = Number(forwarder.ready.forwards[0]!.listen.split(':')[1]);
+    // Each connection to a fixed port is a session of its own.
+    const connections = Array.from({ length: 24 }, () => connect({ port, host: '127.0.0.1' }));
+    for (const connection of connections) connection.write('GET /');
+    await world.until(
+      'all sessions are open',
+      () => world.nodes[0]!.status().services[serviceName]?.open === 24,
     );
-    await Promise.all(drops);
+    for (const connection of connections) connection.destroy();
     const servlets = new Set(
       world.events.flatMap((event) => (event.type === 'session-opened' ? [event.servlet] : [])),
     );
