@@ -1,4 +1,5 @@
 import type { ServiceDescription } from '../contract/agent-contract.ts';
+import type { ClientHost } from '../contract/domain.ts';
 import { type ControlContext, serviceOf } from './control-context.ts';
 import { endpointOf, publicAddress } from './host-plan.ts';
 import type { Observer } from './observer.ts';
@@ -102,7 +103,7 @@ export class Seating {
     const services = here.map((seat) => seat.service);
     const way = path === 'overlay' ? 'through the overlay' : 'directly';
     const activity = path === 'none' ? '' : `uses ${services.join(', ')} ${way}`;
-    const value = { path, services, activity };
+    const value: Partial<ClientHost> = { path, services, activity };
     this.#context.store.change([{ op: 'patch', collection: 'clients', id: host, value }]);
   }
 }

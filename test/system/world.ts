@@ -248,10 +248,10 @@ export class World {
     return Number((await this.journal()).at(-1)?.id ?? 0);
   }
 
-  /** Every copy of the service on any site that has power: what agents say beside what the kernel shows. */
-  async copies(): Promise<Copy[]> {
-    const script =
-      'for d in /sys/fs/cgroup/freezer/pod-*; do [ -d "$d" ] && echo "$(cat "$d/freezer.state") $(wc -l < "$d/cgroup.procs")"; done; true';
+  /** Every copy of a service, the first one by default, on any site that has power: what agents say beside what the kernel shows. */
+  async copies(of = service): Promise<Copy[]> {
+    const group = `/sys/fs/cgroup/freezer/pod-${of.replaceAll('.', '-')}`;
+    const script = `[ ! -d ${group} ] || echo "$(cat ${group}/freezer.state) $(wc -l < ${group}/cgroup.procs)"`;
     const sites = Object.values(this.manifest.hosts).filter((host) => host.role === 'site');
     const found = await Promise.all(
       sites.map(async ({ name }): Promise<Copy[]> => {
@@ -262,7 +262,7 @@ export class World {
           this.hosts.run(name, script),
         ]);
         const [freezer, count] = seen.stdout.trim().split(/\s+/);
-        const pod = status.pods.find((candidate) => candidate.service === service);
+        const pod = status.pods.find((candidate) => candidate.service === of);
         const processes = Number(count ?? 0);
         if (!pod && processes === 0) return [];
         return [
