@@ -209,6 +209,26 @@ describe.skipIf(why !== null)(`what people's programs speak survives a move${why
     screen.kill();
   });
 
+  it('two of them at once go to the same site', { timeout: 60_000 }, async () => {
+    const both = [numbers, desktop];
+    const here = both.map((service) => world.state.services[service]?.site);
+    const to = ['b2', 'c2', 'a1'].find((site) => !here.includes(site)) ?? '';
+    const moves = await Promise.all(both.map((service) => world.move({ service, to })));
+    expect(moves.map((move) => [move.service, move.to, move.state])).toEqual(
+      both.map((service) => [service, to, 'done']),
+    );
+    await until(
+      'each has one copy',
+      async () => (await world.copies(numbers)).length + (await world.copies(desktop)).length === 2,
+      10_000,
+    );
+    const page = await world.hosts.run(
+      'client-1',
+      `curl -s -m 10 -x ${person.ready.httpProxy} http://${numbers}/`,
+    );
+    expect(page.stdout).toBe('numbers\n');
+  });
+
   it('removes one of them while it is away from home, and adds it anew', { timeout: 60_000 }, async () => {
     if (world.state.services[library]?.site === 'b1') await carry(library);
     const removed = await world.cli(['service', 'remove', 'library']);
