@@ -1,28 +1,19 @@
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join, posix } from 'node:path';
 import type { ServiceDescription } from '../contract/agent-contract.ts';
 import type { Service } from '../contract/domain.ts';
 import type { ServiceDefinition, ServiceFile } from '../contract/service-file.ts';
 import type { Change } from '../contract/state.ts';
-import { shellQuote } from '../fleet/host-connection.ts';
-import type { LabManifest } from '../lab/manifest.ts';
-import { productFile } from '../lab/paths.ts';
-import { layOutStorage } from '../lab/sample-storage.ts';
 import { labServicesMost } from '../lab/spec.ts';
-import { apacheCommand } from '../pods/pod-spec.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { type ControlContext, serviceOf } from './control-context.ts';
+import { findPod } from './find-pod.ts';
+import { describeLabService } from './lab-service.ts';
+import { layOutSample } from './lay-out-sample.ts';
 import type { Seating } from './seating.ts';
 import { describeServiceFile, readServiceFile } from './service-file.ts';
 import type { ServiceKeys } from './service-keys.ts';
 
-/** How services of an image that the lab's own specification names are started. */
-const imageCommands: Readonly<Record<string, readonly string[]>> = { apache: apacheCommand };
-const labProbePath = '/icons/blank.gif';
 const startDeadlineMs = 60_000;
 const stopDeadlineMs = 20_000;
-const askDeadlineMs = 5_000;
 const findAgainMs = 1_000;
 /** The third number of a pod's virtual addresses is one byte. */
 const highestNumber = 255;
@@ -117,7 +108,7 @@ export class Services {
     });
     this.#busy.add(id);
     try {
-      await this.#layOutSample(file);
+      await layOutSample(this.#context.fleet, file);
       const failure = await this.#ensure(description);
       if (failure) throw failure;
     } catch (thrown) {
@@ -203,40 +194,6 @@ export class Services {
     );
   }
 
-  /** Lays a sample's files out as the storage of a service, where its home has nothing at that place yet. */
-  async #layOutSample(file: ServiceFile): Promise<void> {
-    const { storage, homeSite } = file;
-    if (!storage) return;
-    const connection = await this.#context.fleet.connection(homeSite);
-    const place = shellQuote(storage.path);
-    const found = await connection.run(`test -e ${place} && echo there || true`, {
-      deadlineMs: askDeadlineMs,
-    });
-    if (found.trim() === 'there') return;
-    if (storage.sample === undefined)
-      throw new MoveError(
-        'STORAGE_MISSING',
-        `${storage.path} is not on ${homeSite}. Put the storage of ${file.hostname} there first, or name a sample.`,
-        { site: homeSite, path: storage.path },
-      );
-    const folder = await mkdtemp(join(tmpdir(), 'move-sample-'));
-    try {
-      await layOutStorage(productFile(`assets/samples/${storage.sample}`), folder);
-      const aside = `${storage.path}.part`;
-      await connection.run(`rm -rf ${shellQuote(aside)}`, { deadlineMs: askDeadlineMs });
-      for (const entry of await readdir(folder, { recursive: true, withFileTypes: true })) {
-        if (!entry.isFile()) continue;
-        const name = join(entry.parentPath, entry.name).slice(folder.length + 1);
-        await connection.writeFile(posix.join(aside, name), await readFile(join(folder, name)), 0o644);
-      }
-      await connection.run(`chmod -R a+rX ${shellQuote(aside)} && mv ${shellQuote(aside)} ${place}`, {
-        deadlineMs: askDeadlineMs,
-      });
-    } finally {
-      await rm(folder, { recursive: true, force: true });
-    }
-  }
-
   #forget(description: ServiceDescription, text: string, actor: string): void {
     const { store, recorder, clock } = this.#context;
     const id = description.hostname;
@@ -278,7 +235,7 @@ export class Services {
     const { store, recorder } = this.#context;
     const id = description.hostname;
     const known = store.state.services[id];
-    const { found, silent } = await this.#find(id);
+    const { found, silent } = await findPod(this.#context, id);
     const moving = Object.values(store.state.moves).some(
       (move) => move.service === id && ['running', 'paused', 'committed'].includes(move.state),
     );
@@ -392,53 +349,8 @@ export class Services {
     this.#waits.add(cancel);
   }
 
-  /** Where a pod of the service runs, by asking every site, and which sites gave no answer. */
-  async #find(
-    service: string,
-  ): Promise<{ found: { site: string; epoch: number } | null; silent: readonly string[] }> {
-    const silent: string[] = [];
-    const answers = await Promise.all(
-      Object.keys(this.#context.store.state.sites).map(async (site) => {
-        try {
-          const agent = await this.#context.agent(site);
-          const status = await agent.call('site.status', {}, { deadlineMs: askDeadlineMs });
-          const pod = status.pods.find(
-            (candidate) => candidate.service === service && candidate.state === 'running',
-          );
-          return pod ? { site, epoch: pod.epoch } : null;
-        } catch {
-          silent.push(site);
-          return null;
-        }
-      }),
-    );
-    const running = answers.filter((answer) => answer !== null);
-    return { found: running.sort((a, b) => b.epoch - a.epoch)[0] ?? null, silent };
-  }
-
   /** A start that is overtaken by the stop begins nothing any more. */
   #mustGoOn(): void {
     if (this.#stopping) throw new MoveError('CANCELLED', 'The control plane was stopped while it started.');
   }
-}
-
-function describeLabService(service: LabManifest['services'][number], number: number): ServiceDescription {
-  const command = imageCommands[service.image];
-  if (!command)
-    throw new MoveError(
-      'IMAGE_UNKNOWN',
-      `Nobody knows how to start a service of the image ${service.image}. Known are: ${Object.keys(imageCommands).join(', ')}. Others are added from a file of their own.`,
-    );
-  return {
-    hostname: service.hostname,
-    image: service.image,
-    command: [...command],
-    port: service.port,
-    direct: true,
-    terminals: false,
-    storage: { path: service.storage, mountPoint: service.mountPoint },
-    homeSite: service.homeSite,
-    probe: { kind: 'http', port: service.port, path: labProbePath },
-    number,
-  };
 }
