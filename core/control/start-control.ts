@@ -40,7 +40,8 @@ export interface RunningControl {
   stop(): Promise<void>;
 }
 
-const snapshotName = 'console-1';
+/** Named anew when the state has got a part that older snapshots lack. */
+const snapshotName = 'console-2';
 /** How often to look for a manifest where the file system does not tell, in milliseconds. */
 const manifestWaitMs = 500;
 
