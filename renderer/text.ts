@@ -1,4 +1,4 @@
-import type { Attack, Drill, Move, Proposal, Ring } from '../core/contract/domain.ts';
+import type { Attack, Drill, Move, Proposal, RingVerification } from '../core/contract/domain.ts';
 import { count, duration, place, seconds, span, timeWithMs } from './format.ts';
 
 /** Every text of the window, in one place. Sentence case, plain verbs, no exclamation. */
@@ -232,6 +232,7 @@ export const text = {
   map: {
     label: 'Live map of ring, sites, stones, clients and attackers',
     nodes: (n: number) => count(n, 'node', 'nodes'),
+    flooded: 'flooded',
     holds: 'ring invariant holds',
     broken: 'ring invariant broken',
     unknown: 'ring not verified yet',
@@ -283,6 +284,8 @@ export const text = {
       relays: 'relays',
       activity: 'activity',
       reach: 'reach',
+      invariant: 'invariant',
+      flooded: 'flooded: out of the ring, clients go elsewhere',
       none: 'none',
       inOut: (i: string, o: string) => `${i} in, ${o} out`,
       of: (capacity: string) => `of ${capacity}`,
@@ -298,10 +301,10 @@ export const text = {
   },
   ring: {
     verify: 'Verify the ring',
-    verified: (ring: Ring) =>
-      ring.holds
-        ? 'The ring invariant holds.'
-        : `The ring invariant is broken${ring.culprit ? ` at ${ring.culprit}` : ''}${ring.rule ? `: ${ring.rule}` : ''}.`,
+    verified: ({ members, violations: [found] }: RingVerification) =>
+      found
+        ? `The ring invariant is broken at ${found.culprit}: ${found.sentence}`
+        : `The ring invariant holds over ${count(members.length, 'member', 'members')}.`,
   },
   credential: {
     title: 'Credentials',
@@ -397,12 +400,13 @@ export const text = {
     run: 'Run the drill',
     started: (d: Drill) =>
       d.broughtHomeFrom
-        ? `Drill started; the service comes home to ${place(d.site)} first.`
+        ? `Drill started; the service comes home${d.kind === 'node-flood' ? '' : ` to ${place(d.site)}`} first.`
         : `Drill started against ${place(d.site)}.`,
-    broughtHome: (from: string, home: string) =>
-      `The service is brought home from ${place(from)} to ${place(home)} before the drill begins.`,
+    broughtHome: (from: string, home: string | null) =>
+      `The service is brought home from ${place(from)}${home === null ? '' : ` to ${place(home)}`} before the drill begins.`,
     kinds: {
       'udp-flood': 'UDP flood',
+      'node-flood': 'Node flood',
       'quiet-minute': 'Quiet minute',
       'honest-surge': 'Honest surge',
     } as Record<string, string>,
@@ -410,6 +414,8 @@ export const text = {
     hypotheses: {
       'udp-flood':
         'While three bots flood the primary link for 8 s, nobody on the overlay loses a request, and the service answers again from another site within a second.',
+      'node-flood':
+        'While three bots flood the overlay node that people enter by, it leaves the ring, they are in again by another one within two seconds, and it returns after the storm.',
       'quiet-minute': 'With nothing going on for a minute, no alarm is raised.',
       'honest-surge': 'When many known people come at once, no alarm is raised.',
     } as Record<string, string>,

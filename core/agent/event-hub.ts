@@ -9,6 +9,11 @@ export class EventHub {
   readonly #listeners = new Set<(event: AgentEvent) => void>();
   readonly #lasting = new Map<string, AgentEvent>();
 
+  /** Whether a control plane listens. */
+  get isHeard(): boolean {
+    return this.#listeners.size > 0;
+  }
+
   /** Tells an event that is over once told. */
   tell(event: AgentEvent): void {
     for (const listener of this.#listeners) listener(event);

@@ -4,7 +4,7 @@ import { readIdentity } from '../credentials/identity.ts';
 import { Directory } from '../overlay/directory/directory.ts';
 import type { DirectoryCaller } from '../overlay/directory/directory-types.ts';
 import { RingLocator } from '../overlay/directory/ring-locator.ts';
-import type { OverlayIdentity } from '../overlay/identity.ts';
+import type { Authorise, OverlayIdentity } from '../overlay/identity.ts';
 import type { LinkPool } from '../overlay/link-pool.ts';
 import { verifyLocationRecord } from '../overlay/location-record.ts';
 import { createOverlayNode } from '../overlay/overlay-node.ts';
@@ -16,7 +16,13 @@ import { systemClock } from '../runtime/clock.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { Link } from '../runtime/link/link.ts';
 import { secureRandom } from '../runtime/random.ts';
+import type { AttackAlarm } from '../sites/attack/attack-detector.ts';
+import { FloodRetreat } from './flood-retreat.ts';
+import { watchLink } from './link-watch.ts';
+import { OverlayDoor } from './overlay-door.ts';
 import { refusedBy } from './refused-by.ts';
+import { Renewals } from './renewals.ts';
+import { RingMembership } from './ring-membership.ts';
 import type { RoleContext, RunningRole } from './role.ts';
 
 type OverlayConfiguration = NonNullable<AgentConfiguration['roles']['overlay']>;
@@ -24,22 +30,40 @@ type OverlayConfiguration = NonNullable<AgentConfiguration['roles']['overlay']>;
 /** Ends of a session that neither its client nor its service wanted. */
 const lostBy = new Set(['SESSION_LOST', 'PARKED_TOO_LONG', 'SESSION_PROTOCOL']);
 const ringMethods = ['ping', 'state', 'step', 'notify', 'leaving'] as const;
-const successorListLength = 4;
 
 /** Runs an overlay node on this host: ring, directory, access point and servlet on shared links. */
 export async function startOverlayRole(
   configuration: OverlayConfiguration,
   context: RoleContext,
 ): Promise<RunningRole> {
-  const authorise = (certificate: X509Certificate): OverlayIdentity => {
-    context.verifyPeer(certificate);
+  /** Whom a flooded node turns away: clients at once, everybody when it has left the ring. */
+  let refusing: 'nobody' | 'clients' | 'everybody' = 'nobody';
+  const door = await OverlayDoor.restore(context);
+  const authorise: Authorise = (certificate, { remoteAddress }) => {
+    context.verifyPeer(certificate, {
+      remoteAddress,
+      accessPoint: context.host,
+      constrained: door.authorityCertificate,
+    });
     return readIdentity(certificate);
+  };
+  const admit: Authorise = (certificate, from) => {
+    const identity = authorise(certificate, from);
+    if (refusing === 'everybody' || (refusing === 'clients' && identity.role === 'client'))
+      throw new MoveError(
+        'OVERLAY_NODE_FLOODED',
+        `The overlay node ${context.host} is flooded and takes nobody in. Use another one.`,
+        { node: context.host },
+      );
+    return identity;
   };
   const peers: Peer[] = configuration.peers.map(({ name, address, port, identifier }) => ({
     name,
     address: `${address}:${port}`,
     identifier,
   }));
+  const homes = new Map(configuration.homes?.map(({ service, site }) => [service, site]));
+  const renewals = new Renewals(context.events);
   const own = ringIdentifierOf(new X509Certificate(context.identity().certificatePem));
   const self: Peer = {
     name: context.host,
@@ -73,19 +97,20 @@ export async function startOverlayRole(
       transport,
       clock: systemClock,
       random: secureRandom,
-      successorListLength,
+      successorListLength: configuration.successorListLength,
       onTrouble: (trouble) => context.log(`ring: ${trouble.code} ${trouble.message}`),
     });
     const directory = new Directory({
       ring,
       transport,
       clock: systemClock,
+      replicas: configuration.successorListLength - 1,
       verify: (candidate, announcer) => {
         const record = verifyLocationRecord(candidate, {
           trustPem: context.trustPem,
           readIdentity,
           now: systemClock.now(),
-          checkRevoked: context.verifyPeer,
+          checkRevoked: (certificate) => context.verifyPeer(certificate),
         });
         if (announcer && (announcer.role !== 'site' || announcer.name !== record.site))
           throw new MoveError('ANNOUNCE_DENIED', `${announcer.name} may not speak for ${record.site}.`);
@@ -136,10 +161,15 @@ export async function startOverlayRole(
     listen: { host: configuration.listen.address, port: configuration.listen.port },
     locator: compose,
     peers: () => peers,
+    nodeList: context.nodeList,
+    homeOf: (service) => homes.get(service),
+    renew: renewals.renew,
     authorise,
+    admit,
     readIdentity,
     events: (event) => {
-      refusedBy(event, context);
+      // Peers that look whether the storm is over are no news.
+      if (event.type !== 'refused' || event.code !== 'OVERLAY_NODE_FLOODED') refusedBy(event, context);
       if (event.type === 'session-closed' && event.code)
         context.log(`a session of ${event.client} with ${event.service} ended: ${event.code}`);
       if (event.type === 'session-closed' && lostBy.has(event.code ?? ''))
@@ -150,14 +180,73 @@ export async function startOverlayRole(
   });
   if (!parts) throw new MoveError('INTERNAL', 'The overlay node did not ask for its locator.');
   const { ring, directory, locator }: { ring: RingNode; directory: Directory; locator: RingLocator } = parts;
-  // The first start makes the ring together with all others; a later one joins what runs.
-  void ring
-    .enter(peers, peers)
-    .catch((thrown) => context.log(`entering the ring: ${toMoveError(thrown).message}`));
+  const membership = new RingMembership({
+    ring,
+    directory,
+    clock: systemClock,
+    successorListLength: configuration.successorListLength,
+    firstMembers: peers,
+    // The authority's signed list where there is one, else those it began with.
+    contacts: () => context.nodeList()?.nodes ?? peers,
+    log: context.log,
+  });
+  let storm: AttackAlarm | null = null;
+  const tellStorm = (state: 'retreated' | 'returned', left: boolean): void => {
+    if (!storm) return;
+    const event = {
+      type: 'overlay-flood',
+      at: systemClock.now(),
+      state,
+      evidence: storm.evidence.sentence,
+      inboundMbit: storm.evidence.inboundMbit,
+      left,
+      firstEvidenceAt: storm.firstEvidenceAt,
+      detectedAt: storm.detectedAt,
+    } as const;
+    if (state === 'retreated') context.events.tellLasting('overlay-flood', event);
+    else context.events.tellEnd('overlay-flood', event);
+  };
+  const retreat = new FloodRetreat({
+    clock: systemClock,
+    async retreat() {
+      refusing = 'clients';
+      const cut = node.recheck();
+      const leaving = membership.isDispensable;
+      context.log(`flooded: ${cut} clients are sent elsewhere${leaving ? ', leaving the ring' : ''}`);
+      if (leaving) {
+        await membership.depart();
+        refusing = 'everybody';
+        node.recheck();
+      }
+      tellStorm('retreated', leaving);
+    },
+    async comeBack() {
+      refusing = 'nobody';
+      context.log('the storm is over: taking clients again');
+      await membership.enter();
+      tellStorm('returned', true);
+    },
+  });
+  const watch = watchLink(
+    { device: configuration.primaryInterface, capacityMbit: configuration.primaryCapacityMbit },
+    (event) => {
+      if (event.type === 'cleared') {
+        retreat.cleared(event.cleared.kind);
+        return;
+      }
+      storm = event.alarm;
+      retreat.alarm(event.alarm.kind);
+      membership.forgo();
+    },
+    (fault) => context.log(`watching the link ended: ${fault.code} ${fault.message}`),
+  );
+  void membership.enter();
   const services = new Set<string>();
+  await door.openAt(node);
 
   return {
     handlers: {
+      ...door.handlers,
       'overlay.status': () => {
         const status = ring.status();
         const nodeStatus = node.status();
@@ -168,6 +257,7 @@ export async function startOverlayRole(
           predecessor: status.predecessor?.identifier ?? null,
           successors: status.successors.map((peer) => peer.identifier),
           fingers: status.fingers.map(({ peer }) => peer.identifier),
+          flooded: retreat.away,
           clientLinks: nodeStatus.clients.length,
           sessions: Object.fromEntries(
             Object.entries(nodeStatus.services).map(([service, { open, parked }]) => [
@@ -176,6 +266,7 @@ export async function startOverlayRole(
             ]),
           ),
           lost,
+          ...door.status(),
           servlets,
           records: directory.records().map(({ record, owner }) => ({
             service: record.service,
@@ -185,6 +276,10 @@ export async function startOverlayRole(
           })),
         };
       },
+      'overlay.renewed': (answer) => {
+        renewals.answered(answer);
+        return {};
+      },
       'overlay.prepare': ({ sites }) => {
         node.prepare(sites.map(({ name, address, port }) => ({ name, address: `${address}:${port}` })));
         return {};
@@ -193,9 +288,12 @@ export async function startOverlayRole(
     },
     recheck: () => node.recheck(),
     async stop() {
+      watch.close();
+      membership.forgo();
+      await retreat.close();
+      await membership.depart();
       await locator.close();
       directory.close();
-      ring.stop();
       await node.close();
     },
   };

@@ -1,10 +1,20 @@
 import type { X509Certificate } from 'node:crypto';
 import type { AgentContract } from '../contract/agent-contract.ts';
 import type { Handlers } from '../contract/channel.ts';
+import type { NodeList } from '../contract/node-list.ts';
 import type { MoveError } from '../runtime/errors.ts';
 import type { LinkIdentity } from '../runtime/link/link-tls.ts';
 import type { AgentDirectories } from './directories.ts';
 import type { EventHub } from './event-hub.ts';
+
+/** Where a peer is met, for certificates that are good at one place only. */
+export interface PeerPlace {
+  remoteAddress?: string | undefined;
+  /** This host's own constrained authority, where it is an access point. */
+  constrained?: X509Certificate | undefined;
+  /** The access point that the peer enters by. */
+  accessPoint?: string;
+}
 
 /** What every role of an agent is given. */
 export interface RoleContext {
@@ -14,9 +24,11 @@ export interface RoleContext {
   /** The authority's certificate, for records that carry their own proof. */
   trustPem: readonly string[];
   /** Judges a peer's certificate against the authority and what has been revoked. */
-  verifyPeer: (certificate: X509Certificate) => void;
+  verifyPeer: (certificate: X509Certificate, at?: PeerPlace) => void;
   /** Whether a serial number (lower-case hexadecimal) has been revoked. */
   isRevoked: (serial: string) => boolean;
+  /** The newest signed list of overlay nodes, verified; undefined before the control plane gave one. */
+  nodeList: () => NodeList | undefined;
   events: EventHub;
   /** Tells that somebody was turned away, for the journal. */
   refused: (error: MoveError, who: string) => void;

@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { createInterface } from 'node:readline';
 import { z } from 'zod';
 import { authorise } from '../credentials/authorise.ts';
+import { readIdentity } from '../credentials/identity.ts';
 import { HttpProbe, type ProbeRoute } from '../measure/http-probe.ts';
 import { JsonLines } from '../measure/json-lines.ts';
 import { type Forwarder, startForwarder } from '../overlay/forwarder/forwarder.ts';
@@ -47,6 +48,7 @@ export async function seatMain(): Promise<number> {
       forwarder = await startForwarder({
         identity: { certificatePem, keyPem, trustPem: [trustPem] },
         authorise: (certificate) => authorise(certificate, { trust, revoked: new Set(), clock: systemClock }),
+        readIdentity,
         accessPoints: accessPoints.map(({ address, port }) => `${address}:${port}`),
         services: [new URL(configuration.url).hostname],
         httpProxy: { host: '127.0.0.1', port: 0 },

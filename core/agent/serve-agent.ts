@@ -8,9 +8,11 @@ import {
   agentContract,
 } from '../contract/agent-contract.ts';
 import { serveContract } from '../contract/channel.ts';
+import type { NodeList } from '../contract/node-list.ts';
 import { version } from '../contract/version.ts';
 import { authorise } from '../credentials/authorise.ts';
 import { generateKeyAndRequest } from '../credentials/key-request.ts';
+import { newerNodeList, verifyNodeList } from '../overlay/node-list.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { DurableFile } from '../runtime/durable-file.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
@@ -91,7 +93,7 @@ export class Agent {
   #handlers(): AgentHandlers {
     const own: Pick<
       AgentHandlers,
-      'agent.hello' | 'agent.request' | 'agent.configure' | 'agent.revoke' | 'events'
+      'agent.hello' | 'agent.request' | 'agent.configure' | 'agent.revoke' | 'agent.nodes' | 'events'
     > = {
       'agent.hello': () => ({
         host: this.#configuration?.host ?? null,
@@ -113,6 +115,14 @@ export class Agent {
         }
         this.#revoked = new Set(serials);
         return { linksCut: this.#roles.reduce((cut, role) => cut + role.recheck(), 0) };
+      },
+      'agent.nodes': ({ list }) => {
+        const next = this.#changing.then(() => this.#takeNodes(list));
+        this.#changing = next.then(
+          () => undefined,
+          () => undefined,
+        );
+        return next;
       },
       events: (_input, { signal }, emit) => {
         const stop = this.#events.listen(emit);
@@ -144,11 +154,39 @@ export class Agent {
     return requestPem;
   }
 
-  async #reconfigure(configuration: AgentConfiguration): Promise<void> {
+  async #takeNodes(candidate: NodeList): Promise<{ version: number }> {
+    if (!this.#configuration)
+      throw new MoveError('AGENT_UNCONFIGURED', 'This agent has no configuration yet; enrol it first.');
+    const nodeList = this.#newest(candidate, this.#configuration.trustPem)!;
+    this.#configuration = { ...this.#configuration, nodeList };
+    await this.#file.write(this.#configuration);
+    return { version: nodeList.version };
+  }
+
+  /** The newer of the list that is known and a candidate, which must be the authority's. */
+  #newest(candidate: NodeList | undefined, trustPem: string): NodeList | undefined {
+    const held = this.#configuration;
+    // Lists of another authority count for nothing.
+    const known = held?.trustPem === trustPem ? held.nodeList : undefined;
+    if (!candidate) return known;
+    return newerNodeList(known, verifyNodeList(candidate, { trustPem: [trustPem], now: systemClock.now() }));
+  }
+
+  async #reconfigure(given: AgentConfiguration): Promise<void> {
+    const { nodeList: candidate, ...rest } = given;
+    let nodeList: NodeList | undefined;
+    try {
+      nodeList = this.#newest(candidate, given.trustPem);
+    } catch (thrown) {
+      // A bad list is no reason to stay without a role; the next one comes by itself.
+      this.#log(`the list of overlay nodes is not taken: ${toMoveError(thrown).message}`);
+      nodeList = this.#newest(undefined, given.trustPem);
+    }
+    const configuration: AgentConfiguration = nodeList ? { ...rest, nodeList } : rest;
     const same =
       this.#roles.length > 0 &&
-      JSON.stringify({ ...this.#configuration, revoked: [] }) ===
-        JSON.stringify({ ...configuration, revoked: [] });
+      JSON.stringify({ ...this.#configuration, revoked: [], nodeList: null }) ===
+        JSON.stringify({ ...configuration, revoked: [], nodeList: null });
     await this.#file.write(configuration);
     if (same) {
       this.#configuration = configuration;
@@ -175,10 +213,18 @@ export class Agent {
       directories: this.#directories,
       identity: () => identity,
       trustPem: identity.trustPem,
-      verifyPeer: (certificate) => {
-        authorise(certificate, { trust, revoked: this.#revoked, clock: systemClock });
+      verifyPeer: (certificate, at) => {
+        authorise(certificate, {
+          trust,
+          revoked: this.#revoked,
+          clock: systemClock,
+          constrained: at?.constrained,
+          ...(at?.remoteAddress === undefined ? {} : { peerAddress: at.remoteAddress }),
+          ...(at?.accessPoint === undefined ? {} : { accessPoint: at.accessPoint }),
+        });
       },
       isRevoked: (serial) => this.#revoked.has(serial),
+      nodeList: () => this.#configuration?.nodeList,
       events: this.#events,
       refused: (error, who) =>
         this.#events.tell({

@@ -318,39 +318,47 @@ export async function startSiteRole(
   };
 }
 
+/** How many overlay nodes an announcement is tried at, one after the other. */
+const nodesAsked = 8;
+/** What says nothing about the announcement itself. */
+const askAnother = new Set([
+  'DEADLINE_EXCEEDED',
+  'DIRECTORY_UNAVAILABLE',
+  'OVERLAY_NODE_FLOODED',
+  'RELAY_UNREACHABLE',
+  'RING_LOOKUP_FAILED',
+  'RING_NOT_MEMBER',
+]);
+
 /**
  * Links to overlay nodes through the stepping stone, for announcements: two are kept warm, and another
  * node is asked when one does not answer.
  */
 class OverlayLinks {
   readonly #path: StonePath;
-  readonly #nodes: readonly { name: string; address: string; port: number }[];
+  #order: readonly { name: string; address: string; port: number }[];
   readonly #links = new Map<string, Promise<Link>>();
 
   constructor(path: StonePath, nodes: readonly { name: string; address: string; port: number }[]) {
     this.#path = path;
-    this.#nodes = shuffled(nodes);
+    this.#order = shuffled(nodes);
   }
 
   warm(): void {
-    for (const node of this.#nodes.slice(0, 2)) void this.#link(node).catch(() => undefined);
+    for (const node of this.#order.slice(0, 2)) void this.#link(node).catch(() => undefined);
   }
 
   async call(method: string, params: unknown): Promise<unknown> {
     let last: MoveError | undefined;
-    for (const node of this.#nodes.slice(0, 4)) {
+    for (const node of this.#order.slice(0, nodesAsked)) {
       try {
         const link = await this.#link(node);
         return await link.call(method, params, { deadlineMs: announceDeadlineMs });
       } catch (thrown) {
         last = toMoveError(thrown);
-        if (
-          !last.code.startsWith('LINK_') &&
-          !['DEADLINE_EXCEEDED', 'DIRECTORY_UNAVAILABLE', 'RELAY_UNREACHABLE', 'RING_NOT_MEMBER'].includes(
-            last.code,
-          )
-        )
-          throw last;
+        if (!last.code.startsWith('LINK_') && !askAnother.has(last.code)) throw last;
+        // Asked last from now on: half of the nodes may be gone, and an announcement must not wait for each of them.
+        this.#order = [...this.#order.filter((other) => other !== node), node];
       }
     }
     throw last ?? new MoveError('DIRECTORY_UNAVAILABLE', 'No overlay node is known to announce to.');

@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import type { ForwarderEvent } from '../overlay/forwarder/forwarder-event.ts';
 import { systemClock } from '../runtime/clock.ts';
+import type { OwnPem } from './identity-files.ts';
 import { readPkcs12 } from './read-pkcs12.ts';
 import type { CliRooms, ForwarderSettings } from './rooms.ts';
 
@@ -42,11 +43,17 @@ export const loadedRooms: CliRooms = {
     const { startForwarder } = await import('../overlay/forwarder/forwarder.ts');
     const { authorise } = await import('../credentials/authorise.ts');
     const { readIdentity } = await import('../credentials/identity.ts');
-    const own = ownPem(settings);
+    const { renewed } = settings;
+    const { certificatePem, keyPem } = ownPem(settings);
+    const { DurableFile } = await import('../runtime/durable-file.ts');
+    const { nodeListSchema } = await import('../contract/node-list.ts');
+    const { replaceIdentityFiles } = await import('./identity-files.ts');
     const trust = certificatesOf(settings.trustPem);
-    const { services } = readIdentity(new X509Certificate(own.certificatePem));
+    const { services } = readIdentity(new X509Certificate(certificatePem));
     const forwarder = await startForwarder({
-      identity: { ...own, trustPem: [settings.trustPem] },
+      identity: { certificatePem, keyPem, trustPem: [settings.trustPem] },
+      readIdentity,
+      way: settings.way,
       authorise: (certificate) => authorise(certificate, { trust, revoked: new Set(), clock: systemClock }),
       services,
       accessPoints: settings.accessPoints.map(({ host, port }) =>
@@ -55,9 +62,22 @@ export const loadedRooms: CliRooms = {
       ...(settings.httpProxy ? { httpProxy: settings.httpProxy } : {}),
       ...(settings.socksProxy ? { socksProxy: settings.socksProxy } : {}),
       forwards: settings.forwards,
+      ...(settings.stateFile === undefined
+        ? {}
+        : { nodeListFile: new DurableFile(settings.stateFile, nodeListSchema.nullable()) }),
+      ...(renewed === undefined
+        ? {}
+        : {
+            saveIdentity: (identity) =>
+              replaceIdentityFiles(renewed, { ...identity, authorityPem: settings.trustPem }),
+          }),
       events: (event) => settings.log(sentenceOf(event)),
     });
-    return { ready: { ...forwarder.ready }, close: () => forwarder.close() };
+    return {
+      ready: { ...forwarder.ready },
+      status: () => forwarder.status(),
+      close: () => forwarder.close(),
+    };
   },
 
   async doctor() {
@@ -70,7 +90,7 @@ export const loadedRooms: CliRooms = {
   },
 };
 
-function ownPem(settings: ForwarderSettings): { certificatePem: string; keyPem: string } {
+function ownPem(settings: ForwarderSettings): OwnPem {
   if (settings.pkcs12 !== undefined) return readPkcs12(settings.pkcs12, settings.password ?? '');
   return { certificatePem: settings.certificatePem ?? '', keyPem: settings.keyPem ?? '' };
 }
@@ -81,9 +101,30 @@ function certificatesOf(pem: string): X509Certificate[] {
 }
 
 function sentenceOf(event: ForwarderEvent): string {
-  if (event.type === 'connecting') return `Connecting to the access point at ${event.address}.`;
-  if (event.type === 'connected')
-    return `Connected to the access point ${event.accessPoint} at ${event.address}.`;
-  if (event.type === 'refused') return `A connection to ${event.service} was refused: ${event.message}`;
-  return `The access point at ${event.address} was lost: ${event.message}`;
+  switch (event.type) {
+    case 'connecting':
+      return `Connecting to the access point at ${event.address}.`;
+    case 'connected':
+      return `Connected to the access point ${event.accessPoint} at ${event.address}.`;
+    case 'lost':
+      return `The access point at ${event.address} was lost: ${event.message}`;
+    case 'silent':
+      return `The access point ${event.accessPoint} at ${event.address} does not answer any more.`;
+    case 'standby':
+      return `The access point ${event.accessPoint} at ${event.address} stands by.`;
+    case 'way':
+      return event.way === 'direct'
+        ? `${event.service} is used directly, because ${event.why}.`
+        : `${event.service} is used through the overlay, because ${event.why}.`;
+    case 'nodes':
+      return `The signed list of access points has version ${event.version} now, with ${event.count} nodes.`;
+    case 'list-refused':
+      return `The signed list of access points: ${event.message}`;
+    case 'renewed':
+      return `Your certificate was renewed, until ${new Date(event.notAfter).toISOString()}.`;
+    case 'not-renewed':
+      return `Your certificate could not be renewed: ${event.message}`;
+    case 'refused':
+      return `A connection to ${event.service} was refused: ${event.message}`;
+  }
 }

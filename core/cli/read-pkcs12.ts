@@ -17,13 +17,17 @@ export function readPkcs12(file: Buffer, password: string): { certificatePem: st
     if (!key) throw new Error('it holds no key');
     const keyNode = key.key ? forge.pki.wrapRsaPrivateKey(forge.pki.privateKeyToAsn1(key.key)) : key.asn1;
     const privateKey = createPrivateKey({ key: derOf(keyNode), format: 'der', type: 'pkcs8' });
-    const certificate = bags
+    const certificates = bags
       .filter((bag) => bag.type === certBag)
-      .map((bag) => new X509Certificate(derOf(bag.cert ? forge.pki.certificateToAsn1(bag.cert) : bag.asn1)))
-      .find((candidate) => candidate.checkPrivateKey(privateKey));
+      .map((bag) => new X509Certificate(derOf(bag.cert ? forge.pki.certificateToAsn1(bag.cert) : bag.asn1)));
+    const certificate = certificates.find((candidate) => candidate.checkPrivateKey(privateKey));
     if (!certificate) throw new Error('it holds no certificate for its key');
+    // An access point's own authority travels with what it signed; the root is known to the other end.
+    const between = certificates.filter(
+      (candidate) => candidate.ca && certificate.checkIssued(candidate) && !candidate.checkIssued(candidate),
+    );
     return {
-      certificatePem: certificate.toString(),
+      certificatePem: [certificate, ...between].map(String).join(''),
       keyPem: String(privateKey.export({ type: 'pkcs8', format: 'pem' })),
     };
   } catch (cause) {

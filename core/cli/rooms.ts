@@ -2,6 +2,7 @@ import type { z } from 'zod';
 import type { Handlers } from '../contract/channel.ts';
 import type { Contract, Requirement } from '../contract/contract.ts';
 import type { Caller } from '../control/caller.ts';
+import type { IdentityFiles } from './identity-files.ts';
 
 /** A control plane that runs in this process. */
 export interface RunningControl {
@@ -36,12 +37,19 @@ export interface ForwarderSettings {
   httpProxy?: { host: string; port: number };
   socksProxy?: { host: string; port: number };
   forwards: { localPort: number; service: string; port: number }[];
+  way: 'overlay' | 'auto' | 'direct';
+  /** Where the signed list of access points is kept. */
+  stateFile?: string;
+  /** The files that a renewed certificate is written back to. */
+  renewed?: IdentityFiles;
   log: (line: string) => void;
 }
 
 export interface RunningForwarder {
   /** What the ready line says. */
   ready: Record<string, unknown>;
+  /** What it is doing now and why, in one line. */
+  status(): { line: string };
   close(): Promise<void>;
 }
 

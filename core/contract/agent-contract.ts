@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { doorConfigurationSchema } from './door-configuration.ts';
+import { nodeListSchema } from './node-list.ts';
 import { healthProbeSchema } from './service-file.ts';
 
 /**
@@ -24,6 +26,13 @@ export const agentConfigurationSchema = z.object({
       .object({
         listen: endpointSchema,
         peers: z.array(endpointSchema.extend({ identifier: z.string().describe('place on the ring') })),
+        successorListLength: z.number().int().min(1).max(16),
+        primaryInterface: z.string(),
+        primaryCapacityMbit: z.number(),
+        homes: z
+          .array(z.object({ service: z.string(), site: z.string() }))
+          .optional()
+          .describe('the home sites of services, where people may use them directly'),
       })
       .optional()
       .describe('a member of the ring; peers are all members at the start'),
@@ -47,6 +56,7 @@ export const agentConfigurationSchema = z.object({
       .optional(),
   }),
   revoked: z.array(z.string()).describe('serial numbers that are no longer accepted'),
+  nodeList: nodeListSchema.optional().describe('the signed list of overlay nodes, once there is one'),
 });
 export type AgentConfiguration = z.infer<typeof agentConfigurationSchema>;
 
@@ -122,12 +132,15 @@ export const overlayStatusSchema = z.object({
   predecessor: z.string().nullable(),
   successors: z.array(z.string()),
   fingers: z.array(z.string()),
+  flooded: z.boolean().describe('its primary link is flooded, or was until just now: it takes no clients'),
   clientLinks: z.number().int(),
   sessions: z.record(z.string(), z.number().int()).describe('open sessions by service, as access point'),
   lost: z
     .record(z.string(), z.number().int())
     .describe('sessions by service that ended though neither end wanted it, since the node started'),
   servlets: z.record(z.string(), z.string()).describe('the servlet of the most recent path, by service'),
+  doorConnections: z.number().int().default(0).describe('browsers that are connected now'),
+  visitors: z.number().int().default(0).describe('people admitted by a test or a password'),
   records: z.array(
     z.object({ service: z.string(), site: z.string(), epoch: z.number().int(), owner: z.boolean() }),
   ),
@@ -153,7 +166,33 @@ export const agentEventSchema = z.discriminatedUnion('type', [
     firstEvidenceAt: at,
     detectedAt: at,
   }),
+  z.object({
+    type: z.literal('admitted'),
+    at,
+    method: z.string(),
+    name: z.string(),
+    serial: z.string(),
+    address: z.string(),
+    until: at,
+  }),
+  z.object({
+    type: z.literal('overlay-flood'),
+    at,
+    state: z.enum(['retreated', 'returned']),
+    evidence: z.string(),
+    inboundMbit: z.number(),
+    left: z.boolean().describe('whether it left the ring; a ring that is too small to lose it keeps it'),
+    firstEvidenceAt: at,
+    detectedAt: at,
+  }),
   z.object({ type: z.literal('refused'), at, code: z.string(), message: z.string(), who: z.string() }),
+  z.object({
+    type: z.literal('renewal'),
+    at,
+    id: z.string().describe('to answer with'),
+    serial: z.string().describe('of the certificate that the asker has proven to hold'),
+    requestPem: z.string().describe('a PKCS#10 request for the new key'),
+  }),
   z.object({
     type: z.literal('move-progress'),
     at,
@@ -195,7 +234,21 @@ export const agentContract = {
     z.object({ serials: z.array(z.string()) }),
     z.object({ linksCut: z.number().int() }),
   ),
+  'agent.nodes': method(
+    'Hands over a newer signed list of overlay nodes; an older one changes nothing. Kept durably.',
+    z.object({ list: nodeListSchema }),
+    z.object({ version: z.number().int().describe('of the list that holds now') }),
+  ),
   'overlay.status': method('The ring and the sessions as this node sees them.', nothing, overlayStatusSchema),
+  'overlay.renewed': method(
+    'Answers the event "renewal": the certificate, or why there is none.',
+    z.object({
+      id: z.string(),
+      certificatePem: pem.nullable(),
+      error: z.object({ code: z.string(), message: z.string() }).nullable(),
+    }),
+    nothing,
+  ),
   'overlay.fetch': method(
     'The location record of a service, as the directory gives it.',
     z.object({ service: z.string() }),
@@ -204,6 +257,16 @@ export const agentContract = {
   'overlay.prepare': method(
     'Dials sites ahead of need, so that the first session after a move pays no handshake.',
     z.object({ sites: z.array(endpointSchema).max(16) }),
+    nothing,
+  ),
+  'overlay.doorRequest': method(
+    'Makes the keys of the door and of the access point’s own authority where there are none, and returns requests for them.',
+    nothing,
+    z.object({ doorPem: z.string(), authorityPem: z.string() }),
+  ),
+  'overlay.door': method(
+    'Opens the door for browsers, or changes what it knows. Kept durably.',
+    doorConfigurationSchema,
     nothing,
   ),
   'site.status': method('Pods, moves and lifelines of this site.', nothing, siteStatusSchema),

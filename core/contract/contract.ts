@@ -10,7 +10,7 @@ import {
   moveSchema,
   proposalSchema,
   ringNodeSchema,
-  ringSchema,
+  ringVerificationSchema,
   serviceSchema,
 } from './domain.ts';
 import { serviceFileSchema } from './service-file.ts';
@@ -86,6 +86,12 @@ export const requirementSchema = z.object({
 });
 export type Requirement = z.infer<typeof requirementSchema>;
 
+const admissionSchema = z.object({
+  lifetimeMinutes: z.number(),
+  services: z.array(z.object({ service: z.string(), humanTest: z.boolean() })),
+  people: z.array(z.object({ name: z.string(), services: z.array(z.string()) })),
+});
+
 export const contract = {
   'credential.issue': command(
     'Issues a client certificate by hand. The key leaves core once, here, and is kept nowhere.',
@@ -94,6 +100,12 @@ export const contract = {
       services: z.union([z.literal('any'), z.array(hostname).min(1).max(64)]),
       days: z.number().min(0.0001).max(825).describe('lifetime in days'),
       password: z.string().min(8).max(256).describe('protects the PKCS#12 file'),
+      renewals: z
+        .int()
+        .min(0)
+        .max(1000)
+        .default(12)
+        .describe('how often its holder may renew it, each time for the same lifetime'),
     }),
     z.object({
       credential: credentialSchema,
@@ -102,6 +114,20 @@ export const contract = {
       trustPem: z.string(),
       pkcs12Base64: z.string(),
     }),
+  ),
+  'credential.sign': command(
+    'Signs a certificate request: the key stays with whoever made it.',
+    z.object({
+      name: z
+        .string()
+        .min(1)
+        .max(64)
+        .describe('the person or machine that made the request, as the request says'),
+      services: z.union([z.literal('any'), z.array(hostname).min(1).max(64)]),
+      days: z.number().min(0.0001).max(825).describe('lifetime in days'),
+      requestPem: z.string().startsWith('-----BEGIN ').max(65_536),
+    }),
+    z.object({ credential: credentialSchema, certificatePem: z.string(), trustPem: z.string() }),
   ),
   'credential.list': query(
     'Lists what the authority has issued, newest first.',
@@ -122,6 +148,39 @@ export const contract = {
     "Exports the authority's certificate and its revocation list.",
     nothing,
     z.object({ trustPem: z.string(), revocationListPem: z.string() }),
+  ),
+  'admission.show': query(
+    'Who comes in without a certificate: for how long the human test admits, to which services, and who has a password.',
+    nothing,
+    admissionSchema,
+  ),
+  'admission.set': command(
+    'Sets for how long the human test admits, and which services it opens. Reaches every access point at once; whoever is in a service that is closed is put out.',
+    z.object({
+      lifetimeMinutes: z.number().min(1).max(1440).optional().describe('minutes, 1 to 1440'),
+      open: z.array(hostname).max(64).default([]).describe('a service that human-tested people may reach'),
+      close: z.array(hostname).max(64).default([]).describe('a service that they may not reach any more'),
+    }),
+    admissionSchema.extend({ accessPointsTold: z.number().int() }),
+  ),
+  'admission.addPerson': command(
+    'Lets somebody come in by password and one-time code. The second step leaves core once, here.',
+    z.object({
+      name: z.string().min(1).max(64),
+      password: z.string().min(10).max(256),
+      services: z.array(hostname).min(1).max(64),
+    }),
+    z.object({
+      name: z.string(),
+      services: z.array(z.string()),
+      otpauth: z.string().describe('what an authenticator program takes; a secret'),
+      accessPointsTold: z.number().int(),
+    }),
+  ),
+  'admission.removePerson': command(
+    'Takes somebody’s password away.',
+    z.object({ name: z.string().min(1).max(64) }),
+    z.object({ name: z.string(), accessPointsTold: z.number().int() }),
   ),
   'move.start': command(
     'Moves a service now, attack or not. Without a target one is drawn at random among healthy sites.',
@@ -217,7 +276,11 @@ export const contract = {
     nothing,
     z.object({ nodes: z.array(ringNodeSchema) }),
   ),
-  'ring.verify': query("Checks Zave's invariant on the live ring.", nothing, z.object({ ring: ringSchema })),
+  'ring.verify': query(
+    "Checks Zave's invariant on the live ring, from the states of all its members, and names who breaks it. States are read one after the other, so a violation counts only when it lasts over several readings.",
+    nothing,
+    ringVerificationSchema,
+  ),
   'journal.read': query(
     'Reads journal events, oldest first.',
     z.object({

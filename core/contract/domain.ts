@@ -41,6 +41,10 @@ export const overlayNodeSchema = z.object({
   predecessor: z.string().nullable(),
   fingers: z.array(z.string()),
   roles: z.array(ringRoleSchema).describe('what the node is doing for some service right now'),
+  flooded: z
+    .boolean()
+    .default(false)
+    .describe('its link is flooded: it has left the ring and sends clients elsewhere'),
   clientLinks: z.number().int(),
   sessions: z.number().int(),
 });
@@ -54,6 +58,24 @@ export const ringSchema = z.object({
   verifiedAt: at.nullable(),
 });
 export type Ring = z.infer<typeof ringSchema>;
+
+/** What `move ring verify` found on the live ring (Zave's invariant). */
+export const ringVerificationSchema = z.object({
+  ok: z.boolean().describe('true when the invariant holds'),
+  members: z.array(z.string()).describe('the members whose states were read, in the order of the ring'),
+  absent: z.array(z.string()).describe('overlay nodes that are not members now: they left, or never joined'),
+  silent: z.array(z.string()).describe('overlay nodes that did not answer; they count as failed'),
+  successorListLength: z.number().int(),
+  readings: z.number().int().describe('how often the states were read; a violation counts when it lasts'),
+  violations: z.array(
+    z.object({
+      rule: z.string(),
+      culprit: z.string().describe('the node whose state breaks the rule'),
+      sentence: z.string(),
+    }),
+  ),
+});
+export type RingVerification = z.infer<typeof ringVerificationSchema>;
 
 /** An overlay node's own variables (MOVE section 3.1), with names instead of identifiers where they are known. */
 export const ringNodeSchema = z.object({
@@ -243,7 +265,19 @@ export const credentialSchema = z.object({
 });
 export type Credential = z.infer<typeof credentialSchema>;
 
-export const drillKindSchema = z.enum(['udp-flood', 'quiet-minute', 'honest-surge']);
+export const admissionSettingsSchema = z.object({
+  id: z.literal('admission'),
+  lifetimeMinutes: z.number().describe('for which passing the human test admits'),
+  open: z
+    .record(z.string(), z.boolean())
+    .describe('services that were opened or closed to human-tested people; others stand as they came'),
+});
+export type AdmissionSettings = z.infer<typeof admissionSettingsSchema>;
+
+/** As the paper has it: 30 minutes (MOVE section 2.2.2). */
+export const defaultAdmission: AdmissionSettings = { id: 'admission', lifetimeMinutes: 30, open: {} };
+
+export const drillKindSchema = z.enum(['udp-flood', 'node-flood', 'quiet-minute', 'honest-surge']);
 export type DrillKind = z.infer<typeof drillKindSchema>;
 
 export const drillSchema = z.object({

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import {
+  admissionSettingsSchema,
   attackSchema,
   clientHostSchema,
   consoleInfoSchema,
@@ -30,6 +31,7 @@ export const collectionSchemas = {
   clients: clientHostSchema,
   services: serviceSchema,
   definitions: serviceDefinitionSchema,
+  admission: admissionSettingsSchema,
   lifelines: lifelineSchema,
   attacks: attackSchema,
   proposals: proposalSchema,

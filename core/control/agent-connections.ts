@@ -10,7 +10,7 @@ const agentSocket = '/run/move/agent.sock';
  * second of both processors for each move. */
 const agentStart =
   'mkdir -p /run/move /var/lib/move && ' +
-  'setsid -f /opt/move/bin/node --initial-old-space-size=64 /opt/move/dist/agent.mjs serve ' +
+  'setsid -f /opt/move/bin/node --initial-old-space-size=64 --max-semi-space-size=2 /opt/move/dist/agent.mjs serve ' +
   '</dev/null >>/var/lib/move/agent.log 2>&1';
 const startDeadlineMs = 15_000;
 const retryFromMs = 200;

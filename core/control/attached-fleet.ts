@@ -1,23 +1,31 @@
 import { createHash } from 'node:crypto';
-import type { AgentEvent, ServiceDescription } from '../contract/agent-contract.ts';
+import type { AgentContract, AgentEvent, ServiceDescription } from '../contract/agent-contract.ts';
+import type { Client } from '../contract/channel.ts';
+import type { NodeList } from '../contract/node-list.ts';
 import type { Change, CollectionName } from '../contract/state.ts';
 import { Fleet, type HostReach } from '../fleet/fleet.ts';
-import type { LabManifest } from '../lab/manifest.ts';
+import type { LabHost, LabManifest } from '../lab/manifest.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
+import { Admissions } from './admissions-control.ts';
 import { AgentConnections } from './agent-connections.ts';
 import { AttackResponse } from './attack-response.ts';
 import type { ControlContext } from './control-context.ts';
+import { DoorKeeper } from './doors.ts';
 import { Drills } from './drills-control.ts';
 import { Enrolment } from './enrolment.ts';
 import { Floods } from './floods.ts';
 import { inventoryOf, publicAddress } from './host-plan.ts';
 import { Moves } from './moves-control.ts';
+import { NodeFloods } from './node-floods.ts';
+import { NodeListKeeper } from './node-list-keeper.ts';
 import { Observer } from './observer.ts';
+import { PeopleFile } from './people-file.ts';
 import { RefusedLoads } from './refused-loads.ts';
 import { Seating } from './seating.ts';
 import { ServiceKeys } from './service-keys.ts';
 import { Services } from './services-control.ts';
 
+const agentRoles: readonly string[] = ['overlay', 'site', 'stone'];
 const refusalSilenceMs = 10_000;
 const refusalsRemembered = 1_000;
 
@@ -34,10 +42,14 @@ export class AttachedFleet {
   readonly drills: Drills;
   readonly floods: Floods;
   readonly observer: Observer;
+  readonly admissions: Admissions;
+  readonly #doors: DoorKeeper;
+  readonly nodeFloods: NodeFloods;
   readonly #agents: AgentConnections;
   readonly #enrolment: Enrolment;
   readonly services: Services;
   readonly #seating: Seating;
+  readonly #nodeList: NodeListKeeper;
   readonly #refusedLoads: RefusedLoads;
   #stopping = false;
   readonly #failedAgents = new Set<string>();
@@ -53,21 +65,49 @@ export class AttachedFleet {
       authority: shared.authority,
       passphrase: shared.passphrase,
     });
+    this.#nodeList = new NodeListKeeper({
+      authority: shared.authority,
+      directory: shared.home,
+      clock: shared.clock,
+      log: shared.log,
+      hand: (list) => this.#handNodeList(list),
+    });
     this.#enrolment = new Enrolment({
       authority: shared.authority,
       manifest,
       directory: shared.home,
       revoked: () => [...shared.authority.revokedSerials()],
+      nodeList: this.#nodeList,
     });
     this.#seating = new Seating(this.context, () => this.observer);
+    this.admissions = new Admissions({
+      store: shared.store,
+      recorder: shared.recorder,
+      people: new PeopleFile(shared),
+      services: () => ({
+        all: [...this.context.services.keys()],
+        own: manifest.services.map(({ hostname }) => hostname),
+      }),
+      tellDoors: () => this.#doors.tellAll(),
+    });
+    this.#doors = new DoorKeeper(this.context, this.admissions);
     const seats = () => this.#seating.seats;
     this.services = new Services(this.context, services, keys, this.#seating);
     this.moves = new Moves(this.context, keys, seats);
     this.response = new AttackResponse(this.context, this.moves);
     this.moves.onTakenBack = () => this.response.reconsider();
-    this.drills = new Drills(this.context, this.response, this.moves, seats);
     this.floods = new Floods(this.context);
     this.observer = new Observer(this.context, this.#enrolment, seats);
+    this.nodeFloods = new NodeFloods(this.context);
+    this.drills = new Drills({
+      context: this.context,
+      response: this.response,
+      moves: this.moves,
+      seats,
+      nodeFloods: this.nodeFloods,
+      verifyRing: (signal) => this.observer.verifyRing(signal),
+      nameOfNode: (address) => this.#enrolment.nameOf(address),
+    });
     this.#refusedLoads = new RefusedLoads({
       hosts: Object.keys(manifest.hosts),
       fleet,
@@ -80,7 +120,10 @@ export class AttachedFleet {
       up: (host, client) => {
         const known = manifest.hosts[host];
         return known
-          ? this.#enrolment.enrol(known, client).then(() => this.#showReach(host, 'up'))
+          ? this.#enrolment.enrol(known, client).then(() => {
+              this.#showReach(host, 'up');
+              if (known.role === 'overlay') void this.#equipDoor(known, client);
+            })
           : Promise.resolve();
       },
       down: (host) => {
@@ -94,10 +137,11 @@ export class AttachedFleet {
   async start(): Promise<void> {
     const { manifest, store } = this.context;
     await this.#enrolment.restore();
+    await this.#doors.start();
     this.#mustGoOn();
     this.#showHosts();
     const withAgents = Object.values(manifest.hosts)
-      .filter((host) => ['overlay', 'site', 'stone'].includes(host.role))
+      .filter((host) => agentRoles.includes(host.role))
       .map((host) => host.name);
     this.#agents.keep(withAgents);
     await this.#reachable(withAgents);
@@ -132,6 +176,23 @@ export class AttachedFleet {
       .length;
   }
 
+  /** To agents that answer; the others get it with their configuration when they come back. */
+  #handNodeList(list: NodeList): void {
+    this.context.recorder.record({
+      kind: 'observation',
+      type: 'overlay.listed',
+      tone: 'muted',
+      text: `The list of overlay nodes is signed anew: version ${list.version}, ${list.nodes.length} nodes.`,
+      data: { version: list.version, expiresAt: list.expiresAt },
+    });
+    const { hosts } = this.context.manifest;
+    for (const { name } of Object.values(hosts).filter((host) => agentRoles.includes(host.role)))
+      void this.context
+        .agent(name)
+        .then((agent) => agent.call('agent.nodes', { list }, { deadlineMs: 5_000 }))
+        .catch((thrown) => this.context.log(`the list of nodes for ${name}: ${toMoveError(thrown).message}`));
+  }
+
   /** Lets go of everything on this side; the lab, agents and pods go on. */
   async stop(): Promise<void> {
     this.#stopping = true;
@@ -140,10 +201,21 @@ export class AttachedFleet {
     this.services.stop();
     this.observer.stop();
     this.#refusedLoads.stop();
+    this.#doors.stop();
+    this.#nodeList.stop();
     this.moves.stop();
     this.#seating.stop();
     this.#agents.close();
     this.context.fleet.close();
+  }
+
+  /** A node without its door is a node all the same. */
+  async #equipDoor(host: LabHost, client: Client<AgentContract>): Promise<void> {
+    try {
+      await this.#doors.equip(host, client);
+    } catch (thrown) {
+      if (!this.#stopping) this.context.log(`the door of ${host.name}: ${toMoveError(thrown).message}`);
+    }
   }
 
   async #reachable(hosts: readonly string[]): Promise<void> {
@@ -240,6 +312,7 @@ export class AttachedFleet {
             predecessor: null,
             fingers: [],
             roles: [],
+            flooded: false,
             clientLinks: 0,
             sessions: 0,
           },
@@ -309,11 +382,31 @@ export class AttachedFleet {
     return true;
   }
 
+  /** A client's certificate is renewed by the authority, which judges and journals; its access point gets the answer. */
+  async #renew(host: string, event: Extract<AgentEvent, { type: 'renewal' }>): Promise<void> {
+    const { id, serial, requestPem } = event;
+    const answer = await this.context.authority.renew(serial, requestPem).then(
+      ({ certificatePem }) => ({ id, certificatePem, error: null }),
+      (thrown) => {
+        const { code, message } = toMoveError(thrown);
+        return { id, certificatePem: null, error: { code, message } };
+      },
+    );
+    try {
+      const agent = await this.context.agent(host);
+      await agent.call('overlay.renewed', answer, { deadlineMs: 5_000 });
+    } catch (thrown) {
+      this.context.log(`a renewed certificate for a client at ${host}: ${toMoveError(thrown).message}`);
+    }
+  }
+
   #onEvent(host: string, event: AgentEvent): void {
     if (this.#stopping) return;
     const { recorder } = this.context;
     if (event.type === 'links') this.observer.links(host, event.links);
+    else if (event.type === 'admitted') this.#doors.admitted(host, event);
     else if (event.type === 'attack') this.response.report(host, event);
+    else if (event.type === 'overlay-flood') this.nodeFloods.report(host, event);
     else if (event.type === 'refused') {
       if (!this.#isNews(`${host} ${event.code} ${event.who}`)) return;
       recorder.record({
@@ -326,7 +419,8 @@ export class AttachedFleet {
         actor: `agent:${host}`,
         data: { code: event.code, who: event.who },
       });
-    } else if (event.type === 'lifeline' && event.side === 'storage' && event.state !== 'opening')
+    } else if (event.type === 'renewal') void this.#renew(host, event);
+    else if (event.type === 'lifeline' && event.side === 'storage' && event.state !== 'opening')
       recorder.record({
         kind: 'observation',
         type: `lifeline.${event.state}`,

@@ -65,6 +65,8 @@ function unrest(state: ConsoleState, service: string, at: string | undefined): s
   if (flood) return `a flood on ${flood.site} still runs`;
   const attacked = Object.values(state.sites).find((one) => one.attacked);
   if (attacked) return `${attacked.id} is still attacked`;
+  const flooded = Object.values(state.nodes).find((one) => one.flooded);
+  if (flooded) return `${flooded.id} has not come back to the ring after a flood`;
   const known = state.services[service];
   if (known?.state !== 'running') return `${service} is ${known?.state ?? 'unknown'}`;
   return at !== undefined && known.site !== at ? `${service} is at ${known.site} and not at ${at}` : null;

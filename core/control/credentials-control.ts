@@ -22,13 +22,16 @@ export function credentialOf(issued: IssuedCertificate): Credential {
 /** Writes what the authority does into the journal, before anybody gets to see the result. */
 export function issuanceLogOf(recorder: () => Recorder): IssuanceLog {
   return {
-    issued: (issued) =>
+    issued: (issued, renewal) =>
       recorder().record({
         kind: 'observation',
-        type: 'credential.issued',
+        type: renewal ? 'credential.renewed' : 'credential.issued',
         tone: issued.profile === 'client' ? 'plain' : 'muted',
-        text: `Certificate issued: ${issued.profile} ${issued.name}.`,
+        text: renewal
+          ? `Certificate renewed: ${issued.profile} ${issued.name}, ${renewal.left} more times allowed.`
+          : `Certificate issued: ${issued.profile} ${issued.name}.`,
         subject: issued.name,
+        ...(renewal ? { data: { from: renewal.from, to: issued.serial } } : {}),
         changes: [
           { op: 'upsert', collection: 'credentials', id: issued.serial, value: credentialOf(issued) },
         ],
@@ -74,6 +77,7 @@ export class Credentials {
       services: request.services,
       lifetimeMs: Math.round(request.days * dayMs),
       password: request.password,
+      renewals: request.renewals,
     });
     const { certificatePem: _, ...record } = this.#authority.certificateOf(issued.identity.serial);
     return {
@@ -83,6 +87,19 @@ export class Credentials {
       trustPem: issued.authorityPem,
       pkcs12Base64: issued.pkcs12.toString('base64'),
     };
+  }
+
+  /** @throws MoveError `REQUEST_INVALID`, `REQUEST_UNPROVEN`, `KEY_WEAK`, `LIFETIME_DENIED`. */
+  async sign(request: CheckedInputOf<'credential.sign'>): Promise<OutputOf<'credential.sign'>> {
+    const issued = await this.#authority.issue({
+      profile: 'client',
+      name: request.name,
+      services: request.services,
+      lifetimeMs: Math.round(request.days * dayMs),
+      key: { requestPem: request.requestPem },
+    });
+    const { certificatePem, ...record } = this.#authority.certificateOf(issued.identity.serial);
+    return { credential: credentialOf(record), certificatePem, trustPem: issued.authorityPem };
   }
 
   list(request: CheckedInputOf<'credential.list'>): OutputOf<'credential.list'> {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Drill, DrillKind, Move, MovePolicy } from '../contract/domain.ts';
+import type { Drill, DrillKind, Move, MovePolicy, RingVerification } from '../contract/domain.ts';
 import { type DrillPlan, planDrill } from '../drills/drill-plan.ts';
 import type { DrillEvent, DrillPorts } from '../drills/drill-ports.ts';
 import { runDrill } from '../drills/drill-runner.ts';
@@ -10,6 +10,7 @@ import { beginAtHome } from './begin-at-home.ts';
 import { type ControlContext, requireNotHalted, serviceOf, siteOf } from './control-context.ts';
 import { publicAddress } from './host-plan.ts';
 import type { Moves } from './moves-control.ts';
+import type { NodeFloods } from './node-floods.ts';
 import { armRemoteLoad } from './remote-load.ts';
 import { type Seat, seatOf } from './seats.ts';
 
@@ -26,25 +27,39 @@ interface DrillOrder {
   autoApprove: boolean;
 }
 
+export interface DrillsParts {
+  context: ControlContext;
+  response: AttackResponse;
+  moves: Moves;
+  seats: () => readonly Seat[];
+  nodeFloods: NodeFloods;
+  verifyRing: (signal: AbortSignal) => Promise<RingVerification>;
+  /** The name of an overlay node by its address. */
+  nameOfNode: (address: string) => string;
+}
+
 /** Runs drills: the judged attacks inside the lab. One at a time. */
 export class Drills {
   readonly #context: ControlContext;
   readonly #response: AttackResponse;
   readonly #moves: Moves;
   readonly #seats: () => readonly Seat[];
+  readonly #parts: Pick<DrillsParts, 'nodeFloods' | 'verifyRing' | 'nameOfNode'>;
   #running: { id: string; abort: AbortController; done: Promise<void> } | null = null;
 
-  constructor(context: ControlContext, response: AttackResponse, moves: Moves, seats: () => readonly Seat[]) {
-    this.#context = context;
-    this.#response = response;
-    this.#moves = moves;
-    this.#seats = seats;
+  constructor(parts: DrillsParts) {
+    this.#context = parts.context;
+    this.#response = parts.response;
+    this.#moves = parts.moves;
+    this.#seats = parts.seats;
+    this.#parts = parts;
   }
 
   /**
-   * Starts a drill against the home of the service, where people reach it directly too. A service that is
-   * elsewhere is brought home first, by an ordinary move.
-   * @throws MoveError `DRILL_RUNNING`, `HALTED`, `SEAT_MISSING`, `SERVICE_BUSY`, `SITE_UNKNOWN`, `TARGET_UNUSABLE`.
+   * Starts a drill against the home of the service, where people reach it directly too, or (`node-flood`) against the
+   * overlay node by which the seat at a client host enters. A service that is elsewhere is brought home first, by an
+   * ordinary move.
+   * @throws MoveError `DRILL_RUNNING`, `HALTED`, `NODE_UNKNOWN`, `SEAT_MISSING`, `SERVICE_BUSY`, `SITE_UNKNOWN`, `TARGET_UNUSABLE`.
    */
   start(order: DrillOrder): Drill {
     const { store, clock, manifest } = this.#context;
@@ -69,20 +84,27 @@ export class Drills {
         `A move of ${name} is paused. Let it go on or take it back before you start a drill.`,
       );
     for (const path of ['overlay', 'direct'] as const) seatOf(this.#seats(), path, name);
-    const role = order.kind === 'udp-flood' ? 'bot' : 'client';
+    const role = order.kind === 'honest-surge' ? 'client' : 'bot';
+    const senders = Object.values(manifest.hosts)
+      .filter((host) => host.role === role)
+      .map((host) => host.name);
+    const target = order.kind === 'node-flood' ? this.#accessPoint(name) : home;
+    const capacityMbit = manifest.hosts[target]?.rateMbit.global ?? 0;
     const plan = planDrill({
       kind: order.kind,
       service: name,
-      site: home,
-      senders: Object.values(manifest.hosts)
-        .filter((host) => host.role === role)
-        .map((host) => host.name),
+      site: target,
+      senders,
+      // A third more than the link carries, whatever it carries.
+      ...(order.kind === 'node-flood' && senders.length > 0
+        ? { mbitEach: Math.ceil((capacityMbit * 1.35) / senders.length) }
+        : {}),
     });
     const drill: Drill = {
       id: randomUUID(),
       kind: order.kind,
       state: 'preparing',
-      site: home,
+      site: target,
       broughtHomeFrom: state.site === home ? null : state.site,
       startedAt: clock.now(),
       floodStartedAt: null,
@@ -92,7 +114,7 @@ export class Drills {
       report: null,
       error: null,
     };
-    this.#record(drill, 'drill.started', `Drill ${order.kind} against ${home}.`, 'intent');
+    this.#record(drill, 'drill.started', `Drill ${order.kind} against ${target}.`, 'intent');
     const abort = new AbortController();
     const undo: (() => void)[] = [];
     const prepare = async (signal: AbortSignal) => {
@@ -119,6 +141,17 @@ export class Drills {
       });
     this.#running = { id: drill.id, abort, done };
     return drill;
+  }
+
+  /** The overlay node by which the person in front of the service enters just now. */
+  #accessPoint(service: string): string {
+    const { accessPoint } = seatOf(this.#seats(), 'overlay', service);
+    const node = accessPoint === null ? undefined : this.#parts.nameOfNode(accessPoint);
+    if (node !== undefined && this.#context.store.state.nodes[node]) return node;
+    throw new MoveError(
+      'NODE_UNKNOWN',
+      'Nobody has entered the overlay yet, so there is no access point to flood. Try again in a moment.',
+    );
   }
 
   /** Answers when the drill is over, or when the limit has passed. */
@@ -180,9 +213,9 @@ export class Drills {
         };
       },
       armLoad: (sender) =>
-        drill.kind === 'udp-flood'
+        drill.kind === 'udp-flood' || drill.kind === 'node-flood'
           ? armRemoteLoad(fleet, sender, 'flood', {
-              purpose: 'udp-flood',
+              purpose: drill.kind,
               address,
               port: 80,
               seconds,
@@ -197,7 +230,7 @@ export class Drills {
         return store.listen((message) => {
           if (message.kind !== 'delta') return;
           for (const attack of Object.values(store.state.attacks)) {
-            if (seen.has(attack.id) || attack.site !== drill.site) continue;
+            if (seen.has(attack.id) || (attack.site !== drill.site && drill.kind !== 'node-flood')) continue;
             seen.add(attack.id);
             onAlarm(attack.detectedAt);
           }
@@ -228,6 +261,8 @@ export class Drills {
             { once: true },
           );
         }),
+      awaitReturn: (since, signal) => this.#parts.nodeFloods.awaitReturn(drill.site, since, signal),
+      ringViolations: async (signal) => (await this.#parts.verifyRing(signal)).violations.length,
       tell: (event) => this.#tell(drill.id, event),
     };
   }

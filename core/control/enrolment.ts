@@ -3,11 +3,13 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import type { AgentContract } from '../contract/agent-contract.ts';
 import type { Client } from '../contract/channel.ts';
+import type { ListedNode } from '../contract/node-list.ts';
 import type { Authority } from '../credentials/authority.ts';
 import type { LabHost, LabManifest } from '../lab/manifest.ts';
 import { ringIdentifierOf } from '../ring/identifier.ts';
 import { DurableFile } from '../runtime/durable-file.ts';
-import { publicAddress, rolesOf } from './host-plan.ts';
+import { endpointOf, publicAddress, rolesOf } from './host-plan.ts';
+import type { NodeListKeeper } from './node-list-keeper.ts';
 
 const enrolmentsSchema = z.object({
   labId: z.string(),
@@ -25,6 +27,7 @@ export class Enrolment {
   readonly #manifest: LabManifest;
   readonly #file: DurableFile<Enrolments>;
   readonly #revoked: () => string[];
+  readonly #nodeList: Pick<NodeListKeeper, 'offer' | 'current'>;
   readonly #certificates = new Map<string, { request: string; certificatePem: string }>();
   /** By certificate: the observer asks several times a second. */
   readonly #identifiers = new Map<string, string>();
@@ -37,10 +40,12 @@ export class Enrolment {
     manifest: LabManifest;
     directory: string;
     revoked: () => string[];
+    nodeList: Pick<NodeListKeeper, 'offer' | 'current'>;
   }) {
     this.#authority = options.authority;
     this.#manifest = options.manifest;
     this.#revoked = options.revoked;
+    this.#nodeList = options.nodeList;
     this.#file = new DurableFile(join(options.directory, 'enrolments.json'), enrolmentsSchema);
     this.#ringReady = new Promise((resolve) => {
       this.#resolveRing = resolve;
@@ -77,9 +82,14 @@ export class Enrolment {
       await this.#saving;
     }
     if (host.role === 'overlay') {
-      if (this.#allOverlayEnrolled()) this.#resolveRing();
+      if (this.#allOverlayEnrolled()) {
+        // Without a list the ring runs as well; the keeper tries again by itself.
+        await this.#nodeList.offer(this.#listedNodes()).catch(() => undefined);
+        this.#resolveRing();
+      }
       await this.#ringReady;
     }
+    const nodeList = this.#nodeList.current;
     await client.call(
       'agent.configure',
       {
@@ -88,6 +98,7 @@ export class Enrolment {
         trustPem: this.#authority.certificatePem,
         roles: rolesOf(host, this.#manifest, this.identifiers()),
         revoked: this.#revoked(),
+        ...(nodeList ? { nodeList } : {}),
       },
       { deadlineMs: 20_000 },
     );
@@ -114,6 +125,16 @@ export class Enrolment {
       (known) => publicAddress(known) === address.split(':')[0],
     );
     return host?.name ?? address;
+  }
+
+  #listedNodes(): ListedNode[] {
+    const identifiers = this.identifiers();
+    return Object.values(this.#manifest.hosts)
+      .filter((host) => host.role === 'overlay')
+      .map((host) => {
+        const { name, address, port } = endpointOf(host);
+        return { name, address: `${address}:${port}`, identifier: identifiers.get(name) ?? '' };
+      });
   }
 
   #allOverlayEnrolled(): boolean {

@@ -1,6 +1,7 @@
 import type { AgentConfiguration, Endpoint } from '../contract/agent-contract.ts';
 import type { FleetHost, FleetInventory } from '../fleet/inventory.ts';
 import type { LabHost, LabManifest } from '../lab/manifest.ts';
+import { suitableSuccessorListLength } from '../ring/ring-node-options.ts';
 import { MoveError } from '../runtime/errors.ts';
 
 /** The port on which overlay nodes, sites and stones take links. */
@@ -16,6 +17,12 @@ export function publicAddress(host: LabHost): string {
 /** Where a host takes links from outside its ISP. */
 export function endpointOf(host: LabHost): Endpoint {
   return { name: host.name, address: publicAddress(host), port: linkPort };
+}
+
+/** How long the successor lists of this ring are: what the specification says, else what suits its size. */
+export function successorListLengthOf(manifest: LabManifest): number {
+  const members = Object.values(manifest.hosts).filter(({ role }) => role === 'overlay').length;
+  return manifest.ring?.successorListLength ?? suitableSuccessorListLength(members);
 }
 
 /** Where a stone takes links from inside its ISP. */
@@ -64,6 +71,10 @@ export function rolesOf(
       overlay: {
         listen: endpointOf(host),
         peers: overlay.map((peer) => ({ ...peer, identifier: identifiers.get(peer.name) ?? '' })),
+        successorListLength: successorListLengthOf(manifest),
+        primaryInterface: host.interfaces.global ?? 'global',
+        primaryCapacityMbit: host.rateMbit.global ?? 0,
+        homes: manifest.services.map(({ hostname, homeSite }) => ({ service: hostname, site: homeSite })),
       },
     };
   if (host.role === 'stone')

@@ -1,13 +1,16 @@
 import type { OverlayStatus } from '../contract/agent-contract.ts';
-import type { Lifeline, OverlayNode, RingNode } from '../contract/domain.ts';
+import type { Lifeline, OverlayNode, RingNode, RingVerification } from '../contract/domain.ts';
 import type { Change } from '../contract/state.ts';
 import type { Telemetry } from '../contract/telemetry.ts';
 import { Histogram } from '../measure/histogram.ts';
 import { endOf, type ProbeSample } from '../measure/probe-sample.ts';
-import { checkRingInvariant, type MemberState } from '../ring/invariant.ts';
+import { checkRingInvariant, type RingViolation } from '../ring/invariant.ts';
+import { PersistentViolations } from '../ring/persistent-violations.ts';
 import type { RingStatus } from '../ring/ring-node-options.ts';
+import { MoveError } from '../runtime/errors.ts';
 import type { ControlContext } from './control-context.ts';
 import type { Enrolment } from './enrolment.ts';
+import { successorListLengthOf } from './host-plan.ts';
 import type { Seat } from './seats.ts';
 
 const lookEveryMs = 1_000;
@@ -15,11 +18,13 @@ const telemetryEveryMs = 500;
 /** A move that takes so many looks is one that somebody wants to watch. */
 const passedOverWhileMoving = 5;
 const callDeadlineMs = 2_000;
-const ringOptions = { successorListLength: 4 };
 /** How long after its end a move is held to account for sessions that end. */
 const lostCountedMs = 90_000;
-/** Zave's invariant must fail this many looks in a row before it is said: neighbours are read one after the other. */
-const failuresBeforeSaid = 3;
+/** Zave's invariant must fail in this many readings in a row before it is said: states are read one after the other. */
+const readingsThatCount = 3;
+/** A ring that is asked about while it changes is read again until it holds or a violation lasts. */
+const mostReadings = 8;
+const readAgainMs = 400;
 
 /**
  * Looks at what lives (ring, sessions, lifelines) and keeps the state in step with it; gathers telemetry.
@@ -40,7 +45,7 @@ export class Observer {
   #looksPassedOver = 0;
   /** When the sessions that were lost had been counted for the first time. */
   #countingSince: number | null = null;
-  #ringFailures = 0;
+  readonly #ringViolations = new PersistentViolations(readingsThatCount);
 
   constructor(context: ControlContext, enrolment: Enrolment, seats: () => readonly Seat[]) {
     this.#context = context;
@@ -93,19 +98,54 @@ export class Observer {
     });
   }
 
-  /** Asks every overlay node for its ring state and checks Zave's invariant over all of them. */
-  async verifyRing(): Promise<{ holds: boolean; culprit: string | null; rule: string | null }> {
-    const states = await this.#overlayStates();
-    const members = [...states.values()].map((status) => status.ring as MemberState);
-    const check = checkRingInvariant(members, ringOptions);
-    const violation = check.violations[0];
-    const result = {
-      holds: check.holds,
-      culprit: violation ? violation.culprit : null,
-      rule: violation ? `${violation.rule}: ${violation.detail}` : null,
+  /**
+   * Asks every overlay node for its ring state and checks Zave's invariant over all members. Reads again while it
+   * does not hold, until a violation has lasted or is gone.
+   * @throws MoveError `RING_UNSEEN` when no member answers, `CANCELLED`.
+   */
+  async verifyRing(signal: AbortSignal): Promise<RingVerification> {
+    const lasting = new PersistentViolations(readingsThatCount);
+    for (let readings = 1; ; readings += 1) {
+      const states = await this.#overlayStates();
+      if (signal.aborted)
+        throw new MoveError('CANCELLED', 'Nobody waits for the ring to be verified any more.');
+      const reading = this.#readRing(states);
+      if (reading.members.length === 0)
+        throw new MoveError(
+          'RING_UNSEEN',
+          'No overlay node that is a member of the ring has answered. Check that the lab is up and its nodes can be reached.',
+        );
+      const violations = lasting.observe(reading.violations);
+      if (reading.violations.length > 0 && violations.length === 0 && readings < mostReadings) {
+        await new Promise<void>((resolve) => this.#context.clock.after(readAgainMs, resolve));
+        continue;
+      }
+      this.#showRing(violations);
+      const listed = violations.map(({ rule, culprit, detail }) => ({ rule, culprit, sentence: detail }));
+      return { ...reading, ok: listed.length === 0, readings, violations: listed };
+    }
+  }
+
+  /** One reading of the ring: who is a member, who is not, who says nothing, and what Zave's invariant says. */
+  #readRing(
+    states: ReadonlyMap<string, OverlayStatus>,
+  ): Omit<RingVerification, 'ok' | 'readings' | 'violations'> & { violations: RingViolation[] } {
+    const rings = [...states].map(([node, status]) => ({ node, ring: status.ring as RingStatus }));
+    const members = rings
+      .filter(({ ring }) => ring.member)
+      .sort((a, b) => (a.ring.identifier < b.ring.identifier ? -1 : 1));
+    const successorListLength = successorListLengthOf(this.#context.manifest);
+    const { violations } = checkRingInvariant(
+      members.map(({ ring }) => ring),
+      { successorListLength },
+    );
+    return {
+      members: members.map(({ node }) => node),
+      absent: rings.filter(({ ring }) => !ring.member).map(({ node }) => node),
+      silent: Object.keys(this.#context.store.state.nodes).filter((node) => !states.has(node)),
+      successorListLength,
+      violations,
     };
-    this.#showRing(result);
-    return result;
   }
 
   /** What every overlay node that answers knows of the ring, in the order around it. */
@@ -178,6 +218,7 @@ export class Observer {
         predecessor: status.predecessor ? name(status.predecessor) : null,
         fingers: [...new Set(status.fingers.map(name))],
         roles,
+        flooded: status.flooded,
         clientLinks: status.clientLinks,
         sessions: Object.values(status.sessions).reduce((sum, count) => sum + count, 0),
       });
@@ -201,20 +242,12 @@ export class Observer {
     }
     this.#context.store.change(changes);
     this.#countLost(states);
-    const complete = states.size === Object.keys(this.#context.store.state.nodes).length;
-    if (states.size === 0) return;
-    const check = checkRingInvariant(
-      [...states.values()].map((status) => status.ring as MemberState),
-      ringOptions,
-    );
-    this.#ringFailures = check.holds || !complete ? 0 : this.#ringFailures + 1;
-    const violation = check.violations[0];
-    if (check.holds || this.#ringFailures >= failuresBeforeSaid)
-      this.#showRing({
-        holds: check.holds,
-        culprit: violation ? violation.culprit : null,
-        rule: violation ? `${violation.rule}: ${violation.detail}` : null,
-      });
+    const reading = this.#readRing(states);
+    // Whoever is up and did not answer this time may be alive or not: nothing can be said of the whole ring.
+    const doubtful = reading.silent.some((node) => this.#context.store.state.nodes[node]?.reach !== 'down');
+    if (doubtful || reading.members.length === 0) return;
+    const violations = this.#ringViolations.observe(reading.violations);
+    if (violations.length > 0 || reading.violations.length === 0) this.#showRing(violations);
   }
 
   /**
@@ -319,18 +352,20 @@ export class Observer {
       : 0;
   }
 
-  #showRing(result: { holds: boolean; culprit: string | null; rule: string | null }): void {
+  #showRing([violation]: readonly RingViolation[]): void {
     const before = this.#context.store.state.ring.ring;
-    const value = { id: 'ring' as const, ...result, verifiedAt: this.#context.clock.now() };
+    const holds = violation === undefined;
+    const culprit = violation?.culprit ?? null;
+    const rule = violation ? `${violation.rule}: ${violation.detail}` : null;
+    const value = { id: 'ring' as const, holds, culprit, rule, verifiedAt: this.#context.clock.now() };
     this.#context.store.change([{ op: 'upsert', collection: 'ring', id: 'ring', value }]);
-    if (before?.holds === result.holds || (before?.holds === undefined && result.holds)) return;
+    if (before?.holds === holds || (before?.holds === undefined && holds)) return;
     this.#context.recorder.record({
       kind: 'observation',
-      type: result.holds ? 'ring.holds' : 'ring.violated',
-      tone: result.holds ? 'good' : 'attack',
-      text: result.holds
-        ? 'The ring invariant holds.'
-        : `The ring invariant is violated at ${result.culprit}: ${result.rule}`,
+      type: holds ? 'ring.holds' : 'ring.violated',
+      tone: holds ? 'good' : 'attack',
+      text: holds ? 'The ring invariant holds.' : `The ring invariant is violated at ${culprit}: ${rule}`,
+      ...(culprit === null ? {} : { subject: culprit }),
     });
   }
 

@@ -141,9 +141,14 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
 
   const handlers: Handlers<Contract, Caller> = {
     'credential.issue': (input) => credentials.issue(input),
+    'credential.sign': (input) => credentials.sign(input),
     'credential.list': (input) => credentials.list(input),
     'credential.revoke': (input) => credentials.revoke(input),
     'credential.trust': () => credentials.trust(),
+    'admission.show': () => attached().admissions.show(),
+    'admission.set': (input, { caller }) => attached().admissions.set(input, caller.kind),
+    'admission.addPerson': (input, { caller }) => attached().admissions.addPerson(input, caller.kind),
+    'admission.removePerson': (input, { caller }) => attached().admissions.removePerson(input, caller.kind),
     'move.start': (input, { caller }) => ({
       move: attached().moves.start({ ...input, requestedBy: caller.kind, reason: 'asked for by hand' }),
     }),
@@ -217,12 +222,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
       return {};
     },
     'ring.show': async () => ({ nodes: await attached().observer.showRing() }),
-    'ring.verify': async () => {
-      await attached().observer.verifyRing();
-      const ring = store.state.ring.ring;
-      if (!ring) throw new MoveError('RING_UNSEEN', 'No overlay node has answered yet.');
-      return { ring };
-    },
+    'ring.verify': (_input, { signal }) => attached().observer.verifyRing(signal),
     'journal.read': (input) => {
       const records = journal.read({ after: input.after, limit: input.limit });
       const last = records.at(-1);

@@ -8,6 +8,11 @@ import type { Role } from './roles.ts';
 export interface AuthorisationRules {
   /** Authorities whose direct signature counts. */
   trust: readonly X509Certificate[];
+  /**
+   * The constrained authority of the access point that asks: certificates are good only where it is itself, so that
+   * nobody needs to know another's. Signed by one of `trust`, or it does not count.
+   */
+  constrained?: X509Certificate | undefined;
   /** Serial numbers, upper-case hexadecimal. */
   revoked: ReadonlySet<string>;
   clock: Pick<Clock, 'now'>;
@@ -23,10 +28,12 @@ export interface AuthorisationRules {
 /**
  * Decides whether a peer's certificate admits it, and as whom (MOVE section 2.2.2). The signature is checked
  * before anything in the certificate is believed. A certificate that is bound to an address or an access
- * point is refused where the caller does not say which it is dealing with.
+ * point is refused where the caller does not say which it is dealing with. A certificate of an access point's
+ * constrained authority counts at that access point only, and only as what such an authority may grant.
  *
  * @throws MoveError `CERTIFICATE_MISSING`, `CERTIFICATE_FOREIGN`, `CERTIFICATE_NOT_YET_VALID`,
- * `CERTIFICATE_EXPIRED`, `CERTIFICATE_REVOKED`, `ROLE_DENIED`, `SCOPE_DENIED`.
+ * `CERTIFICATE_EXPIRED`, `CERTIFICATE_REVOKED`, `CERTIFICATE_OVERREACHED`, `ROLE_DENIED`, `ADDRESS_DENIED`,
+ * `ACCESS_POINT_DENIED`, `SCOPE_DENIED`.
  */
 export function authorise(certificate: X509Certificate | undefined, rules: AuthorisationRules): Identity {
   if (certificate === undefined) {
@@ -35,8 +42,9 @@ export function authorise(certificate: X509Certificate | undefined, rules: Autho
       'No certificate was shown. Ask the administrator for one, import it and connect again.',
     );
   }
-  const issuer = checkIssuer(certificate, rules.trust);
+  const issuer = checkIssuer(certificate, rules);
   const identity = readIdentity(certificate);
+  const constrained = rules.trust.includes(issuer) ? undefined : checkConstrained(identity, issuer);
   const facts = { role: identity.role, name: identity.name, serial: identity.serial };
   const now = rules.clock.now();
   const begin = Math.max(identity.notBefore, issuer.validFromDate.getTime());
@@ -56,7 +64,7 @@ export function authorise(certificate: X509Certificate | undefined, rules: Autho
       { ...facts, notAfter: end },
     );
   }
-  if (rules.revoked.has(identity.serial) || rules.revoked.has(identity.serial.toLowerCase())) {
+  if ([identity, constrained].some((each) => each && isRevoked(each.serial, rules.revoked))) {
     throw new MoveError(
       'CERTIFICATE_REVOKED',
       `The certificate of ${identity.name} was revoked. Ask the administrator for a new one.`,
@@ -79,16 +87,58 @@ export function requireService(identity: Identity, hostname: string): void {
   );
 }
 
-function checkIssuer(certificate: X509Certificate, trust: readonly X509Certificate[]): X509Certificate {
-  const issuer = trust.find(
-    (authority) =>
-      authority.ca && certificate.checkIssued(authority) && certificate.verify(authority.publicKey),
-  );
-  if (issuer && !certificate.ca) return issuer;
+const isRevoked = (serial: string, revoked: ReadonlySet<string>) =>
+  revoked.has(serial) || revoked.has(serial.toLowerCase());
+
+/** Who signed the certificate: an authority of `trust`, or this access point's own that one of them signed. */
+function checkIssuer(
+  certificate: X509Certificate,
+  { trust, constrained }: Pick<AuthorisationRules, 'trust' | 'constrained'>,
+): X509Certificate {
+  if (!certificate.ca) {
+    const root = signerOf(certificate, trust);
+    if (root) return root;
+    if (constrained && signerOf(certificate, [constrained]) && signerOf(constrained, trust))
+      return constrained;
+  }
   throw new MoveError(
     'CERTIFICATE_FOREIGN',
     "This certificate was not issued by this overlay's authority. Use the one that the administrator gave you.",
     { fingerprint: certificate.fingerprint256.replaceAll(':', '').toLowerCase() },
+  );
+}
+
+function signerOf(
+  certificate: X509Certificate,
+  authorities: readonly X509Certificate[],
+): X509Certificate | undefined {
+  return authorities.find(
+    (authority) =>
+      authority.ca && certificate.checkIssued(authority) && certificate.verify(authority.publicKey),
+  );
+}
+
+/**
+ * An access point's authority may name clients only, bound to an address and to that very access point, and only
+ * for services of its own scope; what it signs beyond that is worth nothing.
+ */
+function checkConstrained(identity: Identity, issuer: X509Certificate): Identity {
+  const authority = readIdentity(issuer);
+  const services = identity.services === 'any' ? null : identity.services;
+  const excess = [
+    authority.role !== 'access-point' && `it was signed by a ${authority.role}`,
+    identity.role !== 'client' && `an access point cannot make a ${identity.role}`,
+    identity.boundAddress === undefined && 'it is not bound to an address',
+    identity.boundAccessPoint !== authority.name && 'it is not bound to the access point that signed it',
+    !services?.every((service) => allowsService(authority, service)) &&
+      'it names services that the access point may not grant',
+    identity.addresses.length > 0 && 'it names a machine',
+  ].find((fault) => fault !== false);
+  if (excess === undefined) return authority;
+  throw new MoveError(
+    'CERTIFICATE_OVERREACHED',
+    `This certificate says more than its access point may grant: ${excess}. Enter by an access point and pass its test again.`,
+    { serial: identity.serial, issuer: authority.serial, reason: excess },
   );
 }
 
@@ -108,14 +158,14 @@ function checkBindings(identity: Identity, rules: AuthorisationRules): void {
   const peer = rules.peerAddress === undefined ? undefined : normaliseAddress(rules.peerAddress);
   if (boundAddress !== undefined && boundAddress !== peer) {
     throw new MoveError(
-      'SCOPE_DENIED',
+      'ADDRESS_DENIED',
       `The certificate of ${identity.name} may be used from ${boundAddress} only. Pass the human test again from here.`,
       { serial: identity.serial, boundAddress, peerAddress: peer ?? null },
     );
   }
   if (boundAccessPoint !== undefined && boundAccessPoint !== rules.accessPoint) {
     throw new MoveError(
-      'SCOPE_DENIED',
+      'ACCESS_POINT_DENIED',
       `The certificate of ${identity.name} admits to the access point ${boundAccessPoint} only. Enter there.`,
       { serial: identity.serial, boundAccessPoint, accessPoint: rules.accessPoint ?? null },
     );

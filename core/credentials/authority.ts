@@ -1,19 +1,21 @@
-import { generateKeyPairSync, type X509Certificate } from 'node:crypto';
+import { generateKeyPairSync, webcrypto, X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
+import { canonicalJson } from '../runtime/canonical-json.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { ISSUED_FILE, readAuthority, writeAuthority } from './authority-files.ts';
 import { applyProfile } from './certificate-draft.ts';
 import { checkDraft, newSerial, type Signer, signDraft } from './certificate-signing.ts';
-import type { Identity } from './identity.ts';
+import { type Identity, readIdentity } from './identity.ts';
 import {
   type IssuanceLog,
   type IssuedCertificate,
+  type IssuedRenewal,
   noIssuanceLog,
   REVOCATION_REASONS,
   type RevocationReason,
 } from './issuance-log.ts';
-import { IssuanceStore, type ListOptions } from './issuance-store.ts';
+import { IssuanceStore, type ListOptions, type RenewalFamily } from './issuance-store.ts';
 import {
   checkKeyRequest,
   checkSubjectRequest,
@@ -22,6 +24,8 @@ import {
 } from './issue-request.ts';
 import { checkPassword, createPkcs12, generatePassword } from './pkcs12.ts';
 import { LIST_LIFETIME_MS, signRevocationList } from './revocation-list.ts';
+
+const { subtle } = webcrypto;
 
 export interface AuthorityOptions {
   directory: string;
@@ -95,28 +99,50 @@ export class Authority {
     try {
       return await this.runPipeline(request);
     } catch (thrown) {
-      const error = toMoveError(thrown);
-      await this.log.refused({
-        profile: String(request.profile).slice(0, 80),
-        name: String(request.name).slice(0, 80),
-        code: error.code,
-        message: error.message,
-      });
-      throw error;
+      throw await this.refuse(request, thrown);
+    }
+  }
+
+  /**
+   * Issues a client's next certificate: the same name, services and lifetime for a new key, as often as the
+   * administrator allowed when the first one was issued by hand. The one before stays valid until its own end.
+   * @throws MoveError `RENEWAL_DENIED` (the message says why), `CERTIFICATE_UNKNOWN`, and as {@link issue}.
+   */
+  async renew(serial: string, requestPem: string): Promise<Issued> {
+    const known = this.certificateOf(serial);
+    try {
+      const family = this.renewable(known);
+      const left = family.allowed - family.serials.length;
+      return await this.runPipeline(
+        {
+          profile: known.profile,
+          name: known.name,
+          services: known.services,
+          lifetimeMs: known.notAfter - Math.floor(known.issuedAt / 1000) * 1000,
+          key: { requestPem },
+        },
+        { family, renewal: { from: known.serial, left } },
+      );
+    } catch (thrown) {
+      throw await this.refuse(known, thrown);
     }
   }
 
   /**
    * Issues by hand: makes the key here (P-256) and returns it once, as PEM and as PKCS#12 under the given
-   * password or one that is made up. Neither is kept.
+   * password or one that is made up. Neither is kept. Its holder may renew it `renewals` times, by default never.
    * @throws MoveError as {@link issue}, and `PASSWORD_UNSUITABLE`.
    */
-  async issueByHand(request: SubjectRequest & { password?: string }): Promise<IssuedByHand> {
-    const { password = generatePassword(), ...subject } = request;
+  async issueByHand(
+    request: SubjectRequest & { password?: string; renewals?: number },
+  ): Promise<IssuedByHand> {
+    const { password = generatePassword(), renewals = 0, ...subject } = request;
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const publicKeyPem = String(publicKey.export({ type: 'spki', format: 'pem' }));
     checkPassword(password);
     const issued = await this.issue({ ...subject, key: { publicKeyPem } });
+    const { serial } = issued.identity;
+    if (renewals > 0) this.store.addToFamily(serial, { id: serial, allowed: renewals });
     const pkcs12 = await createPkcs12({
       privateKey,
       certificatePem: issued.certificatePem,
@@ -130,7 +156,8 @@ export class Authority {
 
   /**
    * Revokes a certificate; revoking it again changes nothing. It is durable when this returns; carrying it to
-   * the access points is the caller's part (`revokedSerials`, `certificateRevocationList`).
+   * the access points is the caller's part (`revokedSerials`, `certificateRevocationList`). What it was renewed to,
+   * and what that was renewed to, is revoked with it: who stole a key may have been the one who renewed.
    * @throws MoveError `CERTIFICATE_UNKNOWN`, `REQUEST_INVALID`.
    */
   async revoke(serial: string, reason: RevocationReason = 'unspecified'): Promise<IssuedCertificate> {
@@ -142,9 +169,14 @@ export class Authority {
     }
     this.openSigner();
     const known = this.certificateOf(serial);
-    if (known.revokedAt === null) this.store.revoke(serial, Math.floor(this.clock.now()), reason);
+    const family = this.store.familyOf(serial)?.serials ?? [known.serial];
+    for (const member of family.slice(family.indexOf(known.serial))) {
+      if (this.certificateOf(member).revokedAt !== null) continue;
+      this.store.revoke(member, Math.floor(this.clock.now()), reason);
+      const { certificatePem: _, ...revoked } = this.certificateOf(member);
+      await this.log.revoked(revoked);
+    }
     const { certificatePem: _, ...revoked } = this.certificateOf(serial);
-    if (known.revokedAt === null) await this.log.revoked(revoked);
     return revoked;
   }
 
@@ -180,6 +212,23 @@ export class Authority {
     return signRevocationList(revoked, this.store.nextRevocationListNumber(), now, signer);
   }
 
+  /**
+   * Signs a statement that is no certificate: ECDSA P-256 with SHA-256 (IEEE P1363, base64) over the purpose, a line
+   * feed and the canonical JSON. The purpose keeps a signature from being taken for one of something else.
+   * @throws MoveError `AUTHORITY_CLOSED`, `REQUEST_INVALID`.
+   */
+  async signStatement(purpose: string, statement: unknown): Promise<string> {
+    if (!/^move-[a-z-]+-\d+$/.test(purpose))
+      throw new MoveError('REQUEST_INVALID', 'A statement is signed for a purpose such as move-node-list-1.');
+    const bytes = Buffer.from(`${purpose}\n${canonicalJson(statement)}`);
+    const signature = await subtle.sign(
+      { name: 'ECDSA', hash: 'SHA-256' },
+      this.openSigner().signingKey,
+      bytes,
+    );
+    return Buffer.from(signature).toString('base64');
+  }
+
   /** Lets go of the key and closes the store. Safe to call twice. */
   close(): void {
     if (!this.signer) return;
@@ -187,7 +236,39 @@ export class Authority {
     this.store.close();
   }
 
-  private async runPipeline({ key, ...subject }: IssueRequest): Promise<Issued> {
+  private async refuse(request: { profile: unknown; name: unknown }, thrown: unknown): Promise<MoveError> {
+    const error = toMoveError(thrown);
+    await this.log.refused({
+      profile: String(request.profile).slice(0, 80),
+      name: String(request.name).slice(0, 80),
+      code: error.code,
+      message: error.message,
+    });
+    return error;
+  }
+
+  private renewable(known: IssuedCertificate & { certificatePem: string }): RenewalFamily {
+    const deny = (why: string) =>
+      new MoveError('RENEWAL_DENIED', `This certificate is not renewed: ${why}.`, { serial: known.serial });
+    const { boundAddress, boundAccessPoint } = readIdentity(new X509Certificate(known.certificatePem));
+    if (known.profile !== 'client') throw deny('only those of clients are');
+    if (boundAddress !== undefined || boundAccessPoint !== undefined)
+      throw deny('it was earned by a human test, so pass the test again');
+    if (known.notAfter < this.clock.now())
+      throw deny('its time is over, so ask the administrator for a new one');
+    const family = this.store.familyOf(known.serial);
+    if (!family) throw deny('the administrator allowed no renewal, so ask for a new one');
+    if (family.serials.some((serial) => this.certificateOf(serial).revokedAt !== null))
+      throw deny('it or one that it came from was revoked');
+    if (family.serials.length > family.allowed)
+      throw deny(`it was renewed ${family.allowed} times, as often as the administrator allowed`);
+    return family;
+  }
+
+  private async runPipeline(
+    { key, ...subject }: IssueRequest,
+    renewed?: { family: RenewalFamily; renewal: IssuedRenewal },
+  ): Promise<Issued> {
     const signer = this.openSigner();
     const now = this.clock.now();
     const request = checkSubjectRequest(subject);
@@ -211,8 +292,11 @@ export class Authority {
       reason: null,
       fingerprint256: identity.fingerprint,
     };
+    // Judged again, since others may have been renewed or revoked while this one was signed.
+    if (renewed) this.renewable(this.certificateOf(renewed.renewal.from));
     this.store.add(record, certificatePem);
-    await this.log.issued(record);
+    if (renewed) this.store.addToFamily(record.serial, renewed.family);
+    await this.log.issued(record, renewed?.renewal);
     return { certificatePem, authorityPem: this.certificatePem, identity };
   }
 

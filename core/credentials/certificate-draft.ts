@@ -17,7 +17,7 @@ export interface CertificateDraft {
 }
 
 /** How far other machines' clocks may run behind the authority's. */
-const CLOCK_SKEW_MS = 5 * 60_000;
+export const CLOCK_SKEW_MS = 5 * 60_000;
 
 /**
  * Second step of issuance: what the profile grants of a checked request. A lifetime outside the profile's

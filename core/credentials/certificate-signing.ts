@@ -3,11 +3,13 @@ import { X509Certificate } from 'node:crypto';
 import { MoveError } from '../runtime/errors.ts';
 import { type Random, secureRandom } from '../runtime/random.ts';
 import type { CertificateDraft } from './certificate-draft.ts';
+import { contextString, sequence, taggedSequence, toDer } from './der.ts';
 import { type Identity, readIdentity } from './identity.ts';
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
   ExtendedKeyUsageExtension,
+  Extension,
   type JsonGeneralNames,
   KeyUsageFlags,
   KeyUsagesExtension,
@@ -19,6 +21,10 @@ import {
   X509CertificateGenerator,
 } from './x509.ts';
 
+const NAME_CONSTRAINTS = '2.5.29.30';
+/** Tags of GeneralName (RFC 5280 section 4.2.1.6). */
+const DNS_NAME = 2;
+const IP_ADDRESS = 7;
 const USE_OIDS = { serverAuth: '1.3.6.1.5.5.7.3.1', clientAuth: '1.3.6.1.5.5.7.3.2' } as const;
 
 /** What signs: the authority's certificate with its key, in the two forms that the libraries want. */
@@ -87,11 +93,7 @@ export async function signDraft(
     signingKey: signer.signingKey,
     signingAlgorithm: SIGNING_ALGORITHM,
     extensions: [
-      new BasicConstraintsExtension(false, undefined, true),
-      new KeyUsagesExtension(
-        KeyUsageFlags.digitalSignature | (rsa ? KeyUsageFlags.keyEncipherment : 0),
-        true,
-      ),
+      ...(draft.profile.signs ? constrainedAuthority() : endEntity(rsa)),
       new ExtendedKeyUsageExtension(draft.profile.uses.map((use) => USE_OIDS[use])),
       new SubjectAlternativeNameExtension(names),
       await SubjectKeyIdentifierExtension.create(publicKey),
@@ -102,6 +104,32 @@ export async function signDraft(
   const identity = readIdentity(certificate);
   compare(draft, serial, certificate, identity, signer);
   return { certificate, identity };
+}
+
+function endEntity(rsa: boolean): Extension[] {
+  return [
+    new BasicConstraintsExtension(false, undefined, true),
+    new KeyUsagesExtension(KeyUsageFlags.digitalSignature | (rsa ? KeyUsageFlags.keyEncipherment : 0), true),
+  ];
+}
+
+/** Signs certificates of people only: no further authority, and none in which a host name or an address stands. */
+function constrainedAuthority(): Extension[] {
+  return [
+    new BasicConstraintsExtension(true, 0, true),
+    new KeyUsagesExtension(KeyUsageFlags.keyCertSign, true),
+    new Extension(NAME_CONSTRAINTS, true, new Uint8Array(noMachineNames())),
+  ];
+}
+
+/** NameConstraints (RFC 5280 section 4.2.1.10) that exclude every DNS name and every IP address. */
+function noMachineNames(): Buffer {
+  const excluded = [
+    contextString(DNS_NAME, Buffer.alloc(0)),
+    contextString(IP_ADDRESS, Buffer.alloc(8)),
+    contextString(IP_ADDRESS, Buffer.alloc(32)),
+  ];
+  return toDer(sequence(taggedSequence(1, ...excluded.map((base) => sequence(base)))));
 }
 
 /** Reads a key as WebCrypto wants it, not to be exported again. */
@@ -124,7 +152,7 @@ function compare(
   const same =
     certificate.verify(signer.certificate.publicKey) &&
     certificate.checkIssued(signer.certificate) &&
-    !certificate.ca &&
+    certificate.ca === draft.profile.signs &&
     identity.serial === serial &&
     identity.role === draft.claims.role &&
     identity.name === draft.claims.name &&

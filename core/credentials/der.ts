@@ -18,6 +18,12 @@ export const integer = (value: number): Node =>
 export const nothing = (): Node => create(Class.UNIVERSAL, Type.NULL, false, '');
 /** A value under an explicit context tag. */
 export const tagged = (tag: number, part: Node): Node => create(Class.CONTEXT_SPECIFIC, tag, true, [part]);
+/** Several values under one implicit context tag. */
+export const taggedSequence = (tag: number, ...parts: Node[]): Node =>
+  create(Class.CONTEXT_SPECIFIC, tag, true, parts);
+/** A string under an implicit context tag. */
+export const contextString = (tag: number, bytes: Uint8Array): Node =>
+  create(Class.CONTEXT_SPECIFIC, tag, false, binary(bytes));
 /** The library writes each UTF-16 code unit of this type by itself. */
 export const bmpString = (text: string): Node => create(Class.UNIVERSAL, Type.BMPSTRING, false, text);
 export const fromDer = (der: Uint8Array): Node => forge.asn1.fromDer(binary(der));

@@ -33,9 +33,17 @@ export interface IssuedCertificate {
  * stands even then, for it is on the safe side.
  */
 export interface IssuanceLog {
-  issued(certificate: IssuedCertificate): void | Promise<void>;
+  issued(certificate: IssuedCertificate, renewal?: IssuedRenewal): void | Promise<void>;
   revoked(certificate: IssuedCertificate): void | Promise<void>;
   refused(refusal: IssuanceRefusal): void | Promise<void>;
+}
+
+/** What a certificate renews. */
+export interface IssuedRenewal {
+  /** Serial number of the one before. */
+  from: string;
+  /** How many renewals are left after this one. */
+  left: number;
 }
 
 export interface IssuanceRefusal {

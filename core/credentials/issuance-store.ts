@@ -26,6 +26,23 @@ const SCHEMA = `
   PRAGMA user_version = ${SCHEMA_VERSION};
 `;
 
+/** Beside what every version knows, so that an older one still opens the file. */
+const RENEWALS = `
+  CREATE TABLE IF NOT EXISTS renewal (
+    serial TEXT PRIMARY KEY,
+    family TEXT NOT NULL,
+    allowed INTEGER NOT NULL
+  ) STRICT;
+  CREATE INDEX IF NOT EXISTS renewal_by_family ON renewal (family);
+`;
+
+/** Certificates that renew one another: how often that is allowed in all, and their serial numbers in order. */
+export interface RenewalFamily {
+  id: string;
+  allowed: number;
+  serials: string[];
+}
+
 export interface ListOptions {
   /** Also those whose time is over. Default false. */
   includeExpired?: boolean;
@@ -52,6 +69,28 @@ export class IssuanceStore {
         { version },
       );
     }
+    this.database.exec(RENEWALS);
+  }
+
+  /** Notes that a certificate may be renewed, as the first of its family or as one of it. */
+  addToFamily(serial: string, family: { id: string; allowed: number }): void {
+    this.database.prepare('INSERT INTO renewal VALUES (?, ?, ?)').run(serial, family.id, family.allowed);
+  }
+
+  /** The certificates that renew one another and of which this is one; null where none may be renewed. */
+  familyOf(serial: string): RenewalFamily | null {
+    const rows = this.database
+      .prepare(
+        'SELECT serial, family, allowed FROM renewal WHERE family = (SELECT family FROM renewal WHERE serial = ?) ORDER BY rowid',
+      )
+      .all(serial.toUpperCase());
+    const [first] = rows;
+    if (!first) return null;
+    return {
+      id: String(first.family),
+      allowed: Number(first.allowed),
+      serials: rows.map((row) => String(row.serial)),
+    };
   }
 
   add(certificate: IssuedCertificate, certificatePem: string): void {

@@ -25,7 +25,7 @@ const subjectSchema = z.strictObject({
   /** Scope, where the profile lets the request choose one. */
   services: z.union([z.literal('any'), z.array(serviceName).max(100)]).optional(),
   addresses: z.array(address).max(16).optional(),
-  hostnames: z.array(serviceName).max(16).optional(),
+  hostnames: z.array(serviceName).max(100).optional(),
   boundAddress: address.optional(),
   boundAccessPoint: machineName.optional(),
   /** Milliseconds from now; the profile's default when left out. */

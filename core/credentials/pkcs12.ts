@@ -23,6 +23,8 @@ const INTEGRITY_KEY = 3;
 export interface Pkcs12Content {
   privateKey: KeyObject;
   certificatePem: string;
+  /** Authorities between the certificate and the root, nearest first. */
+  chainPem?: readonly string[];
   /** The authority, so that an import brings the trust along. */
   authorityPem: string;
   /** What certificate pickers show. */
@@ -49,7 +51,11 @@ export async function createPkcs12(content: Pkcs12Content): Promise<Buffer> {
     attribute(OID.localKeyId, octets(keyId)),
   );
   const key = await encryptPrivateKey(content.privateKey, content.password, KEY_IN_TRANSIT_ROUNDS);
-  const certificates = sequence(bag(certificate.raw, attributes), bag(authority.raw));
+  const certificates = sequence(
+    bag(certificate.raw, attributes),
+    ...(content.chainPem ?? []).map((chained) => bag(new X509Certificate(chained).raw)),
+    bag(authority.raw),
+  );
   const keys = sequence(sequence(oid(OID.shroudedKeyBag), tagged(0, fromDer(key)), attributes));
   const safe = toDer(sequence(dataContent(toDer(certificates)), dataContent(toDer(keys))));
   return toDer(sequence(integer(3), dataContent(safe), integrity(safe, content.password)));

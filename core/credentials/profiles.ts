@@ -7,7 +7,17 @@ const DAY = 24 * HOUR;
 /** The longest life that browsers accept in a certificate (CA/Browser Forum baseline, 398 days). */
 const LONGEST = 398 * DAY;
 
-export const PROFILE_NAMES = ['overlay', 'site', 'stone', 'service', 'client', 'agent', 'console'] as const;
+export const PROFILE_NAMES = [
+  'overlay',
+  'site',
+  'stone',
+  'service',
+  'client',
+  'agent',
+  'console',
+  'door',
+  'access-point',
+] as const;
 export type ProfileName = (typeof PROFILE_NAMES)[number];
 export type TlsUse = 'clientAuth' | 'serverAuth';
 
@@ -30,11 +40,16 @@ export interface Profile {
   hostnames: boolean;
   /** Whether it may be bound to one client address and one access point. */
   bindings: boolean;
+  /**
+   * Whether it is an authority itself, constrained to signing client certificates and no further authority
+   * (RFC 5280 section 4.2.1.9); see `ConstrainedAuthority`.
+   */
+  signs: boolean;
   /** Milliseconds. */
   lifetime: { minimum: number; default: number; maximum: number };
 }
 
-const MACHINE = { naming: 'machine', bindings: false, hostnames: true } as const;
+const MACHINE = { naming: 'machine', bindings: false, hostnames: true, signs: false } as const;
 const BOTH_ENDS = ['clientAuth', 'serverAuth'] as const;
 
 export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
@@ -74,6 +89,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     addresses: 'forbidden',
     hostnames: false,
     bindings: false,
+    signs: false,
     lifetime: { minimum: HOUR, default: 365 * DAY, maximum: LONGEST },
   },
   client: {
@@ -85,6 +101,7 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     addresses: 'forbidden',
     hostnames: false,
     bindings: true,
+    signs: false,
     lifetime: { minimum: 10 * SECOND, default: 30 * DAY, maximum: LONGEST },
   },
   agent: {
@@ -105,7 +122,31 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     addresses: 'forbidden',
     hostnames: false,
     bindings: false,
+    signs: false,
     lifetime: { minimum: 60 * SECOND, default: 30 * DAY, maximum: 90 * DAY },
+  },
+  // What browsers meet: an overlay node's own addresses and the host names of the services behind it. Its key is
+  // not the node's, and it opens no link.
+  door: {
+    ...MACHINE,
+    name: 'door',
+    role: 'door',
+    uses: ['serverAuth'],
+    services: 'none',
+    addresses: 'required',
+    lifetime: { minimum: HOUR, default: 90 * DAY, maximum: LONGEST },
+  },
+  // An access point's constrained authority. Its scope bounds what it can grant.
+  'access-point': {
+    ...MACHINE,
+    name: 'access-point',
+    role: 'access-point',
+    uses: ['clientAuth'],
+    services: 'scoped',
+    addresses: 'forbidden',
+    hostnames: false,
+    signs: true,
+    lifetime: { minimum: HOUR, default: 90 * DAY, maximum: LONGEST },
   },
 };
 

@@ -8,6 +8,7 @@ export const ROLES = [
   'agent',
   'console',
   'access-point',
+  'door',
 ] as const;
 
 export type Role = (typeof ROLES)[number];

@@ -6,7 +6,7 @@ import { loadBounds } from './target-guard.ts';
 export interface DrillPlan {
   kind: DrillKind;
   service: string;
-  /** The site whose primary link is filled. */
+  /** The site whose primary link is filled; of a node flood, the overlay node. */
   site: string;
   /** Hosts that send: bots for a flood, clients for a surge; none for a quiet minute. */
   senders: readonly string[];
@@ -17,7 +17,7 @@ export interface DrillPlan {
   quietMs: number;
   loadMs: number;
   tailMs: number;
-  /** Longest wait for the move after the first packet. */
+  /** Longest wait for the move after the first packet; of a node flood, for the node's return after the last one. */
   moveLimitMs: number;
   /** Each person asks every `periodMs`, and gives up on an answer after `limitMs`. */
   periodMs: number;
@@ -42,6 +42,8 @@ const common = {
 /** What each kind of drill is when nobody asks for anything else. */
 export const drillDefaults: Record<DrillKind, Omit<DrillPlan, 'kind' | 'service' | 'site'>> = {
   'udp-flood': { ...common, mbitEach: 15 },
+  // Whoever enters by the flooded node is cut off once: that costs the requests under way, and those until she is in again.
+  'node-flood': { ...common, mbitEach: 45, maximumOverlayFailures: 1_000 },
   'honest-surge': { ...common, connectionsEach: 12 },
   'quiet-minute': { ...common, quietMs: 10_000, loadMs: 50_000, tailMs: 0 },
 };
@@ -61,7 +63,8 @@ export function planDrill(
         ? `it may last at most ${loadBounds.seconds} s`
         : !(plan.quietMs >= 1000 && plan.quietMs <= 60_000 && plan.tailMs >= 0 && plan.tailMs <= 60_000)
           ? 'the quiet phase must last 1 to 60 s and the tail at most 60 s'
-          : plan.kind === 'udp-flood' && !(plan.mbitEach > 0 && plan.mbitEach <= loadBounds.mbit)
+          : (plan.kind === 'udp-flood' || plan.kind === 'node-flood') &&
+              !(plan.mbitEach > 0 && plan.mbitEach <= loadBounds.mbit)
             ? `a bot may offer at most ${loadBounds.mbit} Mbit/s`
             : plan.kind === 'honest-surge' &&
                 !(plan.connectionsEach > 0 && plan.connectionsEach <= loadBounds.connections)

@@ -35,6 +35,15 @@ export interface DrillMoveOutcome {
   move: DrillMove;
 }
 
+/** How an overlay node weathered a flood. Times are ms since the epoch. */
+export interface NodeReturn {
+  detectedAt: number;
+  /** When its clients had been sent elsewhere and it had left the ring, if the ring could spare it. */
+  retreatedAt: number;
+  left: boolean;
+  returnedAt: number;
+}
+
 export type DrillState = 'preparing' | 'quiet' | 'attack' | 'tail' | 'judged' | 'aborted' | 'failed';
 
 /** What a drill tells while it runs, for the journal and the state. Times are ms since the epoch. */
@@ -64,5 +73,9 @@ export interface DrillPorts {
   watchAlarms(onAlarm: (detectedAt: number) => void): () => void;
   /** Resolves when a move of the service that was decided after `since` has ended, whichever way. */
   awaitMove(since: number, signal: AbortSignal): Promise<DrillMoveOutcome>;
+  /** Resolves when the flooded overlay node, which noticed at or after `since`, is back on the ring. */
+  awaitReturn(since: number, signal: AbortSignal): Promise<NodeReturn>;
+  /** How many lasting violations of its invariant the live ring shows just now. */
+  ringViolations(signal: AbortSignal): Promise<number>;
   tell(event: DrillEvent): void;
 }

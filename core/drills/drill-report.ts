@@ -26,8 +26,8 @@ export const drillReportSchema = z.object({
   drill: drillKindSchema.describe('Which drill it was.'),
   startedAt: z.number().describe('Milliseconds since the epoch at which the quiet phase began.'),
   attack: z.object({
-    kind: z.enum(['udp-flood', 'honest-surge', 'none']).describe('What was sent.'),
-    targetSite: z.string().describe('The site whose primary link it filled.'),
+    kind: z.enum(['udp-flood', 'node-flood', 'honest-surge', 'none']).describe('What was sent.'),
+    targetSite: z.string().describe('The site whose primary link it filled, or the overlay node.'),
     bots: z.array(z.string()).describe('The hosts that sent it.'),
     offeredMbit: z.number().nonnegative().describe('Megabits a second offered by all of them together.'),
     seconds: z.number().nonnegative().describe('How long they sent.'),

@@ -8,6 +8,7 @@ import type {
   DrillState,
   Load,
   LoadResult,
+  NodeReturn,
   RunningProbe,
 } from './drill-ports.ts';
 import type { DrillReport } from './drill-report.ts';
@@ -109,11 +110,16 @@ class DrillRun {
     const since = sent?.firstPacketAt ?? quietEndedAt;
     const moved = this.#ports.awaitMove(quietEndedAt, this.#stop.signal);
     const watched = kind === 'udp-flood' ? this.#settledMove(moved, since) : this.#unexpectedMove(moved);
+    const node = kind === 'node-flood' ? this.#ports.awaitReturn(since, this.#stop.signal) : undefined;
+    // Asked for below; a drill that is stopped before has its own reason.
+    node?.catch(() => undefined);
     const results = sent === undefined ? undefined : await this.#finishLoads();
     if (sent === undefined) await this.#sleep(loadMs);
     const outcome = kind === 'udp-flood' ? await watched : undefined;
     this.enter('tail');
+    const nodeReturn = node && (await this.#returned(node));
     await this.#sleep(tailMs);
+    const ringViolations = node ? await this.#ports.ringViolations(this.#stop.signal) : null;
     const endedAt = this.#clock.now();
     const late = kind === 'udp-flood' ? outcome : await Promise.race([watched, Promise.resolve(undefined)]);
     await this.#within(
@@ -133,6 +139,8 @@ class DrillRun {
       alarmsAt: this.#alarmsAt.filter((at) => at >= startedAt).sort((left, right) => left - right),
       decidedAt: late?.decidedAt,
       move: late?.move,
+      nodeReturn,
+      ringViolations,
       preparation,
       overlay: this.#between(startedAt, endedAt, 'overlay'),
       direct: this.#between(startedAt, endedAt, 'direct'),
@@ -249,6 +257,21 @@ class DrillRun {
         resolve(outcome);
       };
       moved.then(finish, (cause: unknown) => {
+        if (!this.#stop.signal.aborted) this.#halt(toMoveError(cause));
+        finish(undefined);
+      });
+    });
+  }
+
+  /** The node's return, or undefined when it did not come back in time: that is a finding as well. */
+  #returned(node: Promise<NodeReturn>): Promise<NodeReturn | undefined> {
+    return new Promise((resolve) => {
+      const cancel = this.#clock.after(this.#plan.moveLimitMs, () => resolve(undefined));
+      const finish = (back: NodeReturn | undefined) => {
+        cancel();
+        resolve(back);
+      };
+      node.then(finish, (cause: unknown) => {
         if (!this.#stop.signal.aborted) this.#halt(toMoveError(cause));
         finish(undefined);
       });

@@ -9,7 +9,9 @@ import { readManifestFile } from './lab-manifest-file.ts';
 import { noteRefusal } from './refusal-spool.ts';
 import { sendSurge } from './surge-sender.ts';
 
-const floodOptionsSchema = z.looseObject({ purpose: z.literal('udp-flood').default('udp-flood') });
+const floodOptionsSchema = z.looseObject({
+  purpose: z.enum(['udp-flood', 'node-flood']).default('udp-flood'),
+});
 const surgeOptionsSchema = z.object({
   request: z.looseObject({ purpose: z.literal('honest-surge').default('honest-surge') }),
   shape: z.strictObject({

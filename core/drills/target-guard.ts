@@ -28,6 +28,14 @@ export const loadRequestSchema = z.discriminatedUnion('purpose', [
     mbit: z.number().positive().max(loadBounds.mbit),
   }),
   z.strictObject({
+    purpose: z.literal('node-flood'),
+    address,
+    port,
+    seconds,
+    /** As above, at an overlay node. */
+    mbit: z.number().positive().max(loadBounds.mbit),
+  }),
+  z.strictObject({
     purpose: z.literal('honest-surge'),
     address,
     port,
@@ -49,6 +57,7 @@ export interface Surroundings {
 /** Which host may send, and which addresses of which hosts it may send to, by purpose. */
 const allowed: Record<LoadRequest['purpose'], { from: string; to: string; kinds: readonly string[] }> = {
   'udp-flood': { from: 'bot', to: 'site', kinds: ['primary', 'secondary'] },
+  'node-flood': { from: 'bot', to: 'overlay', kinds: ['global'] },
   'honest-surge': { from: 'client', to: 'site', kinds: ['primary'] },
 };
 
@@ -160,7 +169,7 @@ function checkRequest(request: unknown): LoadRequest {
   if (first === 0 || first >= 224) throw refused('the target is a multicast, broadcast or reserved address');
   if (!unrouted.check(checked.address))
     throw refused('the target is an address that is routed on the internet');
-  if (checked.purpose === 'udp-flood' && packetCount(checked) > loadBounds.packets) {
+  if (checked.purpose !== 'honest-surge' && packetCount(checked) > loadBounds.packets) {
     throw refused(`it would send more than ${loadBounds.packets} packets`);
   }
   return Object.freeze(checked);

@@ -202,6 +202,7 @@ class Lab {
       sshUser: 'root',
       delay,
       hosts,
+      ...(spec.ring ? { ring: spec.ring } : {}),
       services: spec.services.map(({ sample: _sample, ...service }) => service),
       roundTripMs: this.#plan.roundTripMs,
     };

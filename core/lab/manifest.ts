@@ -59,6 +59,8 @@ export const labManifestSchema = z.object({
   /** How long wires are made: by the kernel, or by the lab's own delayd. */
   delay: z.enum(['netem', 'delayd']),
   hosts: z.record(z.string(), labHostSchema),
+  /** What the specification says of the overlay's ring; without it, what suits its size. */
+  ring: z.object({ successorListLength: z.number() }).optional(),
   services: z.array(
     z.object({
       hostname: z.string(),

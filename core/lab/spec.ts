@@ -56,6 +56,7 @@ export const labSpecSchema = z
       )
       .min(1)
       .max(50),
+    ring: z.strictObject({ successorListLength: z.int().min(2).max(16) }).optional(),
     services: z
       .array(
         z.strictObject({
@@ -89,6 +90,14 @@ export const labSpecSchema = z
           'an ISP with sites needs a stepping stone: nothing else reaches their secondary addresses';
         context.addIssue({ code: 'custom', message, path: ['isps', i, 'stones'] });
       }
+    }
+    const members = spec.networks
+      .filter(({ role }) => role === 'overlay')
+      .reduce((sum, { hosts }) => sum + hosts.length, 0);
+    const wanted = spec.ring?.successorListLength;
+    if (wanted !== undefined && members < wanted + 1) {
+      const message = `a ring with successor lists of ${wanted} starts with at least ${wanted + 1} overlay nodes; this one has ${members}`;
+      context.addIssue({ code: 'custom', message, path: ['ring', 'successorListLength'] });
     }
     let admins = 0;
     for (const [i, network] of spec.networks.entries()) {

@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream';
 import type { z } from 'zod';
 import type { Clock } from '../runtime/clock.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
@@ -94,6 +95,24 @@ export class AccessPoint {
     }
   }
 
+  /**
+   * A connection to a service for somebody who came in by another door of this node: the same admission, the same
+   * counters, and it survives a move as those of links do. Bytes may be written at once.
+   * @throws MoveError `ACCESS_POINT_DENIED`, `ADDRESS_DENIED`, `SCOPE_DENIED`, `TOO_MANY_SESSIONS`; what comes later
+   * destroys the stream with its reason.
+   */
+  open(client: {
+    identity: OverlayIdentity;
+    remoteAddress: string | undefined;
+    service: string;
+    port: number;
+  }): Duplex {
+    const { identity, remoteAddress, ...target } = client;
+    const denial = this.#denial(identity, target.service, remoteAddress);
+    if (denial) throw denial;
+    return this.#carry(identity, target, () => undefined);
+  }
+
   #serve(request: ServiceRequest): void {
     const { header, identity, link, stream, accept, refuse } = request;
     const denial = this.#denial(identity, header.service, link.remoteAddress);
@@ -101,16 +120,30 @@ export class AccessPoint {
       refuse(denial);
       return;
     }
+    const session = this.#carry(identity, header, accept);
+    // A session that never began is refused, with a record of why, before the streams are parted.
+    session.once('error', (error: Error) => {
+      if (!stream.destroyed) refuse(toMoveError(error));
+    });
+    joinStreams(stream, session);
+  }
+
+  #carry(
+    identity: OverlayIdentity,
+    target: { service: string; port: number },
+    onAttached: () => void,
+  ): ResumableSession {
+    const { service, port } = target;
     const { clock, events, watch, paths } = this.#options;
     const session = new ResumableSession({
       id: this.#options.random.bytes(16),
-      port: header.port,
+      port,
       clock,
       ...(this.#options.parkDeadlineMs === undefined ? {} : { parkDeadlineMs: this.#options.parkDeadlineMs }),
     });
     const carried: Carried = {
       session,
-      service: header.service,
+      service,
       client: identity,
       record: undefined,
       servlet: undefined,
@@ -119,19 +152,19 @@ export class AccessPoint {
     try {
       carrier = new SessionCarrier({
         session,
-        service: header.service,
+        service,
         watch,
         clock,
         attachDeadlineMs: this.#options.attachDeadlineMs ?? 5000,
-        openPath: (record, signal) => paths.open(record, header.port, signal),
+        openPath: (record, signal) => paths.open(record, port, signal),
         onAttached: (record, path) => {
           this.#onAttached(carried, record, path);
-          accept();
+          onAttached();
         },
         onParked: (trouble) =>
           events({
             type: 'session-parked',
-            service: header.service,
+            service,
             client: identity.name,
             code: trouble.code,
           }),
@@ -142,12 +175,8 @@ export class AccessPoint {
     }
     this.#count(carried, 1);
     session.once('close', () => this.#onClosed(carried));
-    // A session that never began is refused, with a record of why, before the streams are parted.
-    session.once('error', (error: Error) => {
-      if (!stream.destroyed) refuse(toMoveError(error));
-    });
-    joinStreams(stream, session);
     void carrier.run();
+    return session;
   }
 
   #denial(

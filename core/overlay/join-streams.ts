@@ -8,6 +8,8 @@ import type { Duplex } from 'node:stream';
 export function joinStreams(left: Duplex, right: Duplex): void {
   follow(left, right);
   follow(right, left);
+  gatherWrites(left, right);
+  gatherWrites(right, left);
   left.pipe(right);
   right.pipe(left);
 }
@@ -23,4 +25,22 @@ function follow(leader: Duplex, follower: Duplex): void {
   leader.on('error', () => undefined);
   if (leader.closed) process.nextTick(onClose);
   else leader.once('close', onClose);
+}
+
+/** Pieces below this leave at once: somebody may wait for them. */
+const bulkPiece = 16_000;
+
+/** Large pieces that arrive in one turn of the event loop reach a socket in one write. */
+function gatherWrites(source: Duplex, target: Duplex): void {
+  if (!(target instanceof Socket)) return;
+  let gathering = false;
+  source.on('data', (piece: Buffer) => {
+    if (gathering || piece.length < bulkPiece) return;
+    gathering = true;
+    target.cork();
+    setImmediate(() => {
+      gathering = false;
+      target.uncork();
+    });
+  });
 }

@@ -147,8 +147,9 @@ function parseCertificate(pem: string): X509Certificate {
 /**
  * Checks everything a location record claims: form, dates, the site's signature by a certificate of role
  * `site` and that name, and the service's delegation of this very epoch to this very site by a certificate
- * of role `service` and that hostname, both issued by the authority.
- * @throws MoveError `RECORD_INVALID` (the message says which check failed) or `RECORD_EXPIRED`.
+ * of role `service` and that hostname, both issued by the authority, and that the site's certificate names the service:
+ * several organisations share the overlay, and each holds its services and the sites that were certified for them.
+ * @throws MoveError `RECORD_INVALID` (the message says which check failed), `ORGANISATION_DENIED` or `RECORD_EXPIRED`.
  */
 export function verifyLocationRecord(candidate: unknown, trust: RecordTrust): LocationRecord {
   const parsed = locationRecordSchema.safeParse(candidate);
@@ -178,6 +179,13 @@ export function verifyLocationRecord(candidate: unknown, trust: RecordTrust): Lo
   const siteIdentity = trust.readIdentity(site);
   if (siteIdentity.role !== 'site' || siteIdentity.name !== record.site) {
     throw invalid(`The location record speaks for site ${record.site} but another holder signed it.`, named);
+  }
+  if (!mayReach(siteIdentity, record.service)) {
+    throw new MoveError(
+      'ORGANISATION_DENIED',
+      `${record.service} may not be at ${record.site}: that site's certificate does not name it, so it belongs to another organisation.`,
+      named,
+    );
   }
   if (!verify('sha256', statementBytes(record), site.publicKey, Buffer.from(record.signature, 'base64'))) {
     throw invalid("The site's signature on the location record is wrong.", named);

@@ -13,7 +13,7 @@ export interface PeerNote {
 export type OverlayEvent =
   | {
       type: 'refused';
-      where: 'listener' | 'stream' | 'call' | 'access-point' | 'servlet' | 'site-door';
+      where: 'listener' | 'stream' | 'call' | 'access-point' | 'servlet' | 'site-door' | 'door';
       code: string;
       message: string;
       peer: PeerNote;

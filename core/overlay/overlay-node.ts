@@ -1,3 +1,4 @@
+import type { NodeList } from '../contract/node-list.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { MoveError } from '../runtime/errors.ts';
@@ -7,6 +8,8 @@ import type { Random } from '../runtime/random.ts';
 import { secureRandom } from '../runtime/random.ts';
 import type { SessionStatus } from './access-point.ts';
 import { AccessPoint } from './access-point.ts';
+import { type RenewCertificate, registerClientCalls } from './client-calls.ts';
+import { type Door, type DoorOptions, listenDoor } from './door/door.ts';
 import type { Authorise, ReadIdentity } from './identity.ts';
 import { LinkPool } from './link-pool.ts';
 import type { Locator } from './locator.ts';
@@ -27,8 +30,16 @@ export interface OverlayNodeOptions {
   locator: Locator | ((node: { pool: LinkPool; router: StreamRouter }) => Locator);
   /** The other overlay nodes known now. */
   peers: () => readonly OverlayPeer[];
+  /** The signed list of overlay nodes to give to clients, once there is one. */
+  nodeList?: () => NodeList | undefined;
+  /** The home site of a service, where the administrator has said it. */
+  homeOf?: (service: string) => string | undefined;
+  /** Passes requests for a renewed certificate on, where that can be done. */
+  renew?: RenewCertificate;
   /** Reads a certificate and objects to unwelcome holders (revoked ones). */
   authorise: Authorise;
+  /** Judges who comes in, where that is more than `authorise`: a flooded node takes nobody. */
+  admit?: Authorise;
   /** Reads a certificate that was judged before. */
   readIdentity: ReadIdentity;
   events: OverlayEvents;
@@ -56,6 +67,12 @@ export interface OverlayNodeStatus {
   }[];
 }
 
+/** What a door takes that the node does not know by itself. */
+type NodeDoorOptions = Omit<
+  DoorOptions,
+  'accessPoint' | 'authorise' | 'open' | 'events' | 'clock' | 'random'
+>;
+
 export interface OverlayNode {
   readonly host: string;
   readonly port: number;
@@ -67,6 +84,8 @@ export interface OverlayNode {
   refreshPeers(): void;
   /** Dials sites ahead of need, as before a move, so that the first session pays no handshake. */
   prepare(sites: readonly { name: string; address: string }[]): void;
+  /** Opens a door for browsers to this access point; it closes with the node. @throws MoveError `LISTEN_FAILED`. */
+  openDoor(options: NodeDoorOptions): Promise<Door>;
   status(): OverlayNodeStatus;
   /** Cuts live links whose certificate has one of these serials; returns how many. */
   applyRevocations(serials: ReadonlySet<string>): number;
@@ -112,11 +131,19 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
     random,
     ...(options.parkDeadlineMs === undefined ? {} : { parkDeadlineMs: options.parkDeadlineMs }),
   });
+  registerClientCalls({
+    router,
+    watch,
+    name: options.name,
+    nodeList: options.nodeList ?? (() => undefined),
+    homeOf: options.homeOf ?? (() => undefined),
+    renew: options.renew,
+  });
   const servlet = registerServlet(router, { pool });
   const server = await listenRouted({
     ...options.listen,
     identity: options.identity,
-    authorise,
+    authorise: options.admit ?? authorise,
     router,
     events,
     clock,
@@ -132,6 +159,8 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
     );
   refreshPeers();
 
+  const doors: Door[] = [];
+
   return {
     host: server.host,
     port: server.port,
@@ -143,6 +172,19 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
         // Only a head start: whoever needs the link later learns what is wrong with it.
         pool.link({ address: site.address, role: 'site', name: site.name }).catch(() => undefined);
       }
+    },
+    async openDoor(doorOptions) {
+      const door = await listenDoor({
+        ...doorOptions,
+        accessPoint: options.name,
+        authorise: options.admit ?? authorise,
+        open: (client) => accessPoint.open(client),
+        events,
+        clock,
+        random,
+      });
+      doors.push(door);
+      return door;
     },
     status() {
       const sessions = accessPoint.sessions();
@@ -194,12 +236,15 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
         link.close(error);
         count += 1;
       }
-      return count;
+      // A door asks `authorise`, which knows of the revocation as well.
+      return doors.reduce((cut, door) => cut + door.recheck(), count);
     },
     recheck() {
-      return server.recheck().length + pool.cut((link) => link.recheck());
+      const cut = server.recheck().length + pool.cut((link) => link.recheck());
+      return doors.reduce((sum, door) => sum + door.recheck(), cut);
     },
     async close() {
+      await Promise.all(doors.map((door) => door.close()));
       accessPoint.close();
       watch.close();
       pool.close();

@@ -1,5 +1,5 @@
-import type { Clock } from '../runtime/clock.ts';
-import type { LinkLimits } from '../runtime/link/link.ts';
+import { type Clock, systemClock } from '../runtime/clock.ts';
+import type { Link, LinkLimits } from '../runtime/link/link.ts';
 import type { LinkServer } from '../runtime/link/link-server.ts';
 import { listenLinks } from '../runtime/link/link-server.ts';
 import type { LinkIdentity } from '../runtime/link/link-tls.ts';
@@ -33,9 +33,12 @@ export function listenRouted(options: RoutedListenerOptions): Promise<LinkServer
     onLink(link) {
       const peer = notePeer(router.identityOf(link), link.remoteAddress);
       events({ type: 'link-opened', peer, direction: 'in' });
-      void link.closed.then((error) =>
-        events({ type: 'link-closed', peer, direction: 'in', ...(error ? { code: error.code } : {}) }),
-      );
+      const cancelEnd =
+        peer.role === 'client' ? endWithCertificate(link, options.clock ?? systemClock) : () => undefined;
+      void link.closed.then((error) => {
+        cancelEnd();
+        events({ type: 'link-closed', peer, direction: 'in', ...(error ? { code: error.code } : {}) });
+      });
     },
     onRefused(error, peer) {
       events({
@@ -47,4 +50,13 @@ export function listenRouted(options: RoutedListenerOptions): Promise<LinkServer
       });
     },
   });
+}
+
+/** Node's timers hold 31 bits of milliseconds. */
+const longestTimerMs = 2 ** 31 - 1;
+
+/** Judges a person's link again in the second after its certificate's last: nobody stays because they were in. */
+function endWithCertificate(link: Link, clock: Clock): () => void {
+  const leftMs = link.peerCertificate.validToDate.getTime() + 1050 - clock.now();
+  return leftMs > longestTimerMs ? () => undefined : clock.after(Math.max(0, leftMs), () => link.recheck());
 }

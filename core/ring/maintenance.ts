@@ -131,9 +131,10 @@ export class Maintenance {
   #whomToSeek(): Peer[] {
     const lost = this.#lost.pick(this.#random);
     const anyone = this.contacts[this.#random.below(this.contacts.length || 1)];
-    // Alone, whoever is left will do; else one is asked now and then, in case neither ring remembers the other.
+    // Alone, whoever is left will do; else one is asked now and then, in case neither ring remembers the other. More
+    // often while somebody is lost: those may be dead, and whoever lives elsewhere may never have been met.
     if (!this.#state.head) return lost ? [lost, ...this.contacts] : [...this.contacts];
-    const chosen = this.#random.below(8) === 0 ? (anyone ?? lost) : lost;
+    const chosen = this.#random.below(lost ? 3 : 8) === 0 ? (anyone ?? lost) : lost;
     return chosen ? [chosen] : [];
   }
 

@@ -6,6 +6,19 @@ import type { Peer, RingTransport } from './messages.ts';
 /** Zave's r, unless a node is told otherwise. */
 export const defaultSuccessorListLength = 4;
 
+/** No node keeps a longer list. */
+export const longestSuccessorList = 16;
+
+/**
+ * A list length that suits a ring of `members`: twice log2 N, so that the chance that all entries of some list are
+ * among the half that fails at once is small (1 in 370 for a ring of 32), but less than half of the members, so that
+ * the other half is still a ring by Zave's rule (list length + 1). Never less than 4.
+ */
+export function suitableSuccessorListLength(members: number): number {
+  const wanted = Math.min(2 * Math.ceil(Math.log2(Math.max(2, members))), Math.floor((members - 1) / 2));
+  return Math.max(defaultSuccessorListLength, Math.min(longestSuccessorList, wanted));
+}
+
 export interface RingNodeOptions {
   self: Peer;
   transport: RingTransport;

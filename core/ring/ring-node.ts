@@ -9,7 +9,7 @@ import type { Peer, PingAnswer, RingCaller } from './messages.ts';
 import { asRecord, parseOptionalPeer, parsePeer, parsePeers } from './messages.ts';
 import { RingCalls, stepAnswer } from './ring-calls.ts';
 import type { RingNodeOptions, RingStatus } from './ring-node-options.ts';
-import { defaultSuccessorListLength } from './ring-node-options.ts';
+import { defaultSuccessorListLength, longestSuccessorList } from './ring-node-options.ts';
 import { RoutingState } from './routing-state.ts';
 
 const busyRounds = 3;
@@ -49,8 +49,11 @@ export class RingNode {
     };
     this.#trouble = options.onTrouble ?? (() => undefined);
     const { self, transport, clock, random, successorListLength } = this.#options;
-    if (successorListLength < 1 || successorListLength > 16) {
-      throw new MoveError('RING_OPTIONS', 'The length of successor lists must be from 1 to 16.');
+    if (successorListLength < 1 || successorListLength > longestSuccessorList) {
+      throw new MoveError(
+        'RING_OPTIONS',
+        `The length of successor lists must be from 1 to ${longestSuccessorList}.`,
+      );
     }
     this.#state = new RoutingState(self, successorListLength);
     this.#calls = new RingCalls(this.#state, transport, this.#options);
@@ -137,7 +140,7 @@ export class RingNode {
   /**
    * What a node does at its start: joins when one of the others is in a running ring, else starts a ring
    * when it is among `firstMembers`, else waits for one to join until `deadlineMs` from now.
-   * @throws MoveError `RING_JOIN_FAILED`, `RING_TOO_SMALL`, `RING_ALREADY_MEMBER`.
+   * @throws MoveError `RING_JOIN_FAILED`, `RING_TOO_SMALL`, `RING_ALREADY_MEMBER`, `CANCELLED` after `stop`.
    */
   async enter(firstMembers: readonly Peer[], contacts: readonly Peer[], deadlineMs = 30_000): Promise<void> {
     const { self } = this.#options;
@@ -146,7 +149,10 @@ export class RingNode {
     ];
     const others = known.filter((peer) => peer.identifier !== self.identifier);
     const first = firstMembers.some((peer) => peer.identifier === self.identifier);
-    if (first && (await this.#running(others)).length === 0) this.create(firstMembers);
+    const membership = this.#membership;
+    const alone = first && (await this.#running(others)).length === 0;
+    this.#mustStillJoin(membership);
+    if (alone) this.create(firstMembers);
     else await this.join(others, deadlineMs);
   }
 

@@ -41,24 +41,37 @@ export class DurableFile<T> {
   write(value: T): Promise<void> {
     const text = JSON.stringify(value);
     const next = this.#writing.then(
-      () => this.#replace(text),
-      () => this.#replace(text),
+      () => replaceDurably([{ path: this.#path, content: text }]),
+      () => replaceDurably([{ path: this.#path, content: text }]),
     );
     this.#writing = next;
     return next;
   }
+}
 
-  async #replace(text: string): Promise<void> {
-    const aside = `${this.#path}.part`;
-    const file = await open(aside, 'w', 0o600);
+/** How a file is called while it is being written, before it takes the place of the one before. */
+export const asideOf = (path: string): string => `${path}.part`;
+
+/**
+ * Puts files in place of those before, each at once or not at all, readable by their owner only. All of them are on
+ * disk before the first one is put in place, and they are put in place in the order given.
+ */
+export async function replaceDurably(
+  files: readonly { path: string; content: string | Buffer }[],
+): Promise<void> {
+  for (const { path, content } of files) {
+    const file = await open(asideOf(path), 'w', 0o600);
     try {
-      await file.writeFile(text);
+      await file.chmod(0o600);
+      await file.writeFile(content);
       await file.sync();
     } finally {
       await file.close();
     }
-    await rename(aside, this.#path);
-    const folder = await open(dirname(this.#path), 'r');
+  }
+  for (const { path } of files) await rename(asideOf(path), path);
+  for (const path of new Set(files.map((file) => dirname(file.path)))) {
+    const folder = await open(path, 'r');
     try {
       await folder.sync();
     } finally {

@@ -65,7 +65,7 @@ export function paletteCommands(state: ConsoleState, mayAct: boolean): PaletteCo
       ui.open({ kind: 'issue' });
     });
     add(text.palette.flood, () => void commands.startFlood({ seconds: 20 }));
-    for (const kind of ['udp-flood', 'quiet-minute', 'honest-surge'] as const)
+    for (const kind of ['udp-flood', 'node-flood', 'quiet-minute', 'honest-surge'] as const)
       add(text.palette.drill(text.drill.kinds[kind]!), () => void commands.startDrill({ kind }));
     add(text.ring.verify, () => void commands.verifyRing());
     add(text.journal.verify, () => void commands.verifyJournal());

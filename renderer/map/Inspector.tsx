@@ -74,6 +74,8 @@ function factsOf(
   if (selection.kind === 'node') {
     const node = state.nodes[selection.id];
     if (!node) return null;
+    const { ring } = state.ring;
+    const broken = ring?.holds === false && ring.culprit === node.id ? ring : null;
     return {
       kind: words.kind.node,
       rows: [
@@ -84,7 +86,8 @@ function factsOf(
         [words.roles, list(node.roles.map((role) => text.map.nodeRole[role]))],
         [words.links, String(node.clientLinks)],
         [words.sessions, String(node.sessions)],
-        [words.reach, node.reach],
+        [words.reach, node.flooded ? words.flooded : node.reach],
+        ...(broken ? ([[words.invariant, broken.rule ?? text.map.broken]] satisfies Rows) : []),
       ],
     };
   }

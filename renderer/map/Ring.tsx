@@ -65,8 +65,15 @@ function NodeSpot({
       id={node.id}
       at={onRing(angle)}
       className="node"
-      label={[`${text.map.inspect.kind.node} ${node.id}`, words, node.reach].filter(Boolean).join(', ')}
-      data={{ 'data-role': role, 'data-reach': node.reach, 'data-culprit': culprit }}
+      label={[`${text.map.inspect.kind.node} ${node.id}`, words, node.flooded ? text.map.flooded : node.reach]
+        .filter(Boolean)
+        .join(', ')}
+      data={{
+        'data-role': role,
+        'data-reach': node.reach,
+        'data-culprit': culprit,
+        'data-flooded': node.flooded,
+      }}
     >
       <circle className="hit" r={14} />
       <circle className="node-dot" r={role ? 8 : small ? 3.5 : 5.5} />

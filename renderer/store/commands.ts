@@ -39,7 +39,7 @@ export const startMove = (input: InputOf<'move.start'>) =>
   run('move.start', input, (o) => text.move.started(o.move));
 export const continueMove = (move: string) => run('move.continue', { move }, () => text.move.continued);
 export const cancelMove = (move: string) => run('move.cancel', { move }, () => text.move.cancelled);
-export const verifyRing = () => run('ring.verify', {}, (o) => text.ring.verified(o.ring));
+export const verifyRing = () => run('ring.verify', {}, (o) => text.ring.verified(o));
 export const verifyJournal = () => run('journal.verify', {}, (o) => text.journal.verified(o));
 export const startFlood = (input: InputOf<'flood.start'>) =>
   run('flood.start', input, () => text.drill.floodStarted);

@@ -64,7 +64,9 @@ export function DrillCard({ drill, open }: { drill: Drill; open: boolean }) {
             </p>
           )}
           {running && drill.broughtHomeFrom && (
-            <p className="muted">{words.broughtHome(drill.broughtHomeFrom, drill.site)}</p>
+            <p className="muted">
+              {words.broughtHome(drill.broughtHomeFrom, drill.kind === 'node-flood' ? null : drill.site)}
+            </p>
           )}
           {drill.error && (
             <p className="fault">

@@ -6,6 +6,10 @@ const benches: Readonly<Record<string, { what: string; load: () => Promise<Bench
     what: 'requests through the overlay beside a chain of the same legs made of HAProxy, on loopback',
     load: () => import('./path.ts'),
   },
+  'human-test': {
+    what: 'what a stock OCR solves of the human test, and what passing costs a bot',
+    load: () => import('./human-test.ts'),
+  },
 };
 
 /** One bench: gets the words after its name and returns what it measured, with units in the names. */

@@ -218,7 +218,16 @@ export class ContractDouble {
       },
       'ring.verify': (input) => {
         this.#record('ring.verify', input);
-        return { ring: this.state.ring.ring! };
+        const { holds, culprit, rule } = this.state.ring.ring!;
+        return {
+          ok: holds === true,
+          members: Object.keys(this.state.nodes),
+          absent: [],
+          silent: [],
+          successorListLength: 4,
+          readings: 1,
+          violations: holds ? [] : [{ rule: 'ordered-ring', culprit: culprit ?? '', sentence: rule ?? '' }],
+        };
       },
       'journal.read': (input) => {
         this.#record('journal.read', input);

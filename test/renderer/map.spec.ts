@@ -24,6 +24,12 @@ test('the map shows every node, site, stone, client and bot', async ({ page, ope
     value: { holds: false, culprit: 'node-3', rule: 'at most one ring' },
   });
   await expect(page.getByTestId('ring-words')).toContainText('ring invariant broken');
+  await expect(page.getByTestId('ring-words')).toContainText('node-3');
+  await map.getByRole('button', { name: /^overlay node node-3/ }).click();
+  await expect(page.getByRole('complementary', { name: 'node-3' })).toContainText('at most one ring');
+  double.apply({ op: 'patch', collection: 'nodes', id: 'node-3', value: { flooded: true } });
+  await expect(map.getByRole('button', { name: /^overlay node node-3, flooded/ })).toBeVisible();
+  await expect(page.getByRole('complementary', { name: 'node-3' })).toContainText('clients go elsewhere');
 });
 
 test('after a move the old home is shown as left, the new site lives and the answer stands in figures', async ({

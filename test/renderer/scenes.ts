@@ -80,6 +80,7 @@ function addHosts(
       predecessor: next(-1),
       fingers: [next(1), next(2), next(4)],
       roles: [],
+      flooded: false,
       clientLinks: id === 'node-4' ? 12 : 2,
       sessions: id === 'node-4' ? 214 : 0,
     };

@@ -20,6 +20,8 @@ export interface IssueOptions {
 
 export interface TestAuthority {
   certificatePem: string;
+  /** Issues for a key that somebody else holds, by its PKCS#10 request. */
+  certify(requestPem: string, options: IssueOptions): Promise<{ certificatePem: string }>;
   issue(options: IssueOptions): Promise<LinkIdentity & { certificate: X509Certificate }>;
 }
 
@@ -45,40 +47,47 @@ export async function createTestAuthority(name = 'Test authority'): Promise<Test
     ],
   });
   const certificatePem = root.toString('pem');
+  const sign = async (publicKey: webcrypto.CryptoKey, options: IssueOptions): Promise<string> => {
+    const uris = [
+      `move://role/${options.role}`,
+      `move://name/${options.name}`,
+      ...(options.services ?? []).map((service) => `move://service/${service}`),
+      ...(options.boundAddress ? [`move://address/${options.boundAddress}`] : []),
+      ...(options.boundAccessPoint ? [`move://access-point/${options.boundAccessPoint}`] : []),
+    ];
+    const issued = await x509.X509CertificateGenerator.create({
+      serialNumber: `02${randomBytes(8).toString('hex')}`,
+      subject: `CN=${options.name}`,
+      issuer: root.subject,
+      notBefore: options.notBefore ?? new Date(Date.now() - 60_000),
+      notAfter: options.notAfter ?? new Date(Date.now() + 3_600_000),
+      signingAlgorithm: algorithm,
+      publicKey,
+      signingKey: keys.privateKey,
+      extensions: [
+        new x509.BasicConstraintsExtension(false, undefined, true),
+        new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+        new x509.ExtendedKeyUsageExtension([
+          x509.ExtendedKeyUsage.clientAuth,
+          x509.ExtendedKeyUsage.serverAuth,
+        ]),
+        new x509.SubjectAlternativeNameExtension(uris.map((value) => ({ type: 'url' as const, value }))),
+      ],
+    });
+    return issued.toString('pem');
+  };
   return {
     certificatePem,
+    async certify(requestPem, options) {
+      const { publicKey } = new x509.Pkcs10CertificateRequest(requestPem);
+      return { certificatePem: await sign(await publicKey.export(), options) };
+    },
     async issue(options) {
       const own = (await webcrypto.subtle.generateKey(algorithm, true, [
         'sign',
         'verify',
       ])) as webcrypto.CryptoKeyPair;
-      const uris = [
-        `move://role/${options.role}`,
-        `move://name/${options.name}`,
-        ...(options.services ?? []).map((service) => `move://service/${service}`),
-        ...(options.boundAddress ? [`move://address/${options.boundAddress}`] : []),
-        ...(options.boundAccessPoint ? [`move://access-point/${options.boundAccessPoint}`] : []),
-      ];
-      const issued = await x509.X509CertificateGenerator.create({
-        serialNumber: `02${randomBytes(8).toString('hex')}`,
-        subject: `CN=${options.name}`,
-        issuer: root.subject,
-        notBefore: options.notBefore ?? new Date(Date.now() - 60_000),
-        notAfter: options.notAfter ?? new Date(Date.now() + 3_600_000),
-        signingAlgorithm: algorithm,
-        publicKey: own.publicKey,
-        signingKey: keys.privateKey,
-        extensions: [
-          new x509.BasicConstraintsExtension(false, undefined, true),
-          new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-          new x509.ExtendedKeyUsageExtension([
-            x509.ExtendedKeyUsage.clientAuth,
-            x509.ExtendedKeyUsage.serverAuth,
-          ]),
-          new x509.SubjectAlternativeNameExtension(uris.map((value) => ({ type: 'url' as const, value }))),
-        ],
-      });
-      const leafPem = issued.toString('pem');
+      const leafPem = await sign(own.publicKey, options);
       return {
         certificatePem: leafPem,
         keyPem: pem('PRIVATE KEY', await webcrypto.subtle.exportKey('pkcs8', own.privateKey)),

@@ -4,12 +4,14 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
 import { duplexPair } from 'node:stream';
+import type { NodeList } from '../../core/contract/node-list.ts';
 import { signDelegation } from '../../core/credentials/delegation.ts';
-import type { Forwarder } from '../../core/overlay/forwarder/forwarder.ts';
+import type { RenewCertificate } from '../../core/overlay/client-calls.ts';
+import type { Forwarder, ForwarderOptions } from '../../core/overlay/forwarder/forwarder.ts';
 import { startForwarder } from '../../core/overlay/forwarder/forwarder.ts';
 import type { ForwarderEvent } from '../../core/overlay/forwarder/forwarder-event.ts';
 import { parsePortForward } from '../../core/overlay/forwarder/port-forward.ts';
-import type { OverlayIdentity } from '../../core/overlay/identity.ts';
+import type { Authorise, OverlayIdentity, ReadIdentity } from '../../core/overlay/identity.ts';
 import type { LocationRecord } from '../../core/overlay/location-record.ts';
 import { signLocationRecord } from '../../core/overlay/location-record.ts';
 import type { Locator } from '../../core/overlay/locator.ts';
@@ -76,14 +78,21 @@ export interface OverlayWorld {
   webPort: number;
   events: OverlayEvent[];
   forwarderEvents: ForwarderEvent[];
+  /** What nodes give to clients as the signed list. */
+  nodeList: NodeList | undefined;
+  /** The home site of the service, which nodes tell clients. */
+  home: string | undefined;
+  renew: RenewCertificate | undefined;
   /** What the pretended move does: freeze, then wake at another site under the next epoch. */
   pause(): void;
   wake(site: number): void;
   forwarder(
     options: Partial<IssueOptions> & {
-      accessPoints?: number[];
+      /** Nodes by their index, or addresses. */
+      accessPoints?: (number | string)[];
       forwards?: string[];
       identity?: LinkIdentity;
+      settings?: Partial<ForwarderOptions>;
     },
   ): Promise<Forwarder>;
   until(what: string, condition: () => boolean): Promise<void>;
@@ -94,23 +103,34 @@ export const serviceName = 'shop.example';
 
 export async function createOverlayWorld(
   onRequest: Parameters<typeof createServer>[1],
-  size: { nodes?: number; sites?: number; parkDeadlineMs?: number } = {},
+  size: {
+    nodes?: number;
+    sites?: number;
+    parkDeadlineMs?: number;
+    alsoPort?: () => number;
+    /** Another authority than the test's own, and how it is believed at a node, a site or a client. */
+    trust?: { authority: TestAuthority; authoriseAt(host: string): Authorise; readIdentity: ReadIdentity };
+  } = {},
 ): Promise<OverlayWorld> {
-  const authority = await createTestAuthority();
+  const authority = size.trust?.authority ?? (await createTestAuthority());
+  const readIdentity = size.trust?.readIdentity ?? readTestIdentity;
   const revoked = new Set<string>();
   const events: OverlayEvent[] = [];
   const forwarderEvents: ForwarderEvent[] = [];
-  const authorise = (certificate: X509Certificate): OverlayIdentity => {
-    const identity = readTestIdentity(certificate);
+  const authoriseTest = (certificate: X509Certificate): OverlayIdentity => {
+    const identity = readIdentity(certificate);
     if (revoked.has(identity.serial))
       throw new MoveError('CERTIFICATE_REVOKED', 'This certificate was revoked.');
     return identity;
   };
+  const authoriseAt = (host: string): Authorise => size.trust?.authoriseAt(host) ?? authoriseTest;
   const web = createServer(onRequest);
   await new Promise<void>((resolve) => web.listen(0, '127.0.0.1', resolve));
   const webPort = (web.address() as AddressInfo).port;
   const gateway = new SessionServer((port) =>
-    port === 80 ? connect({ port: webPort, host: '127.0.0.1', allowHalfOpen: true }) : undefined,
+    port === 80 || port === size.alsoPort?.()
+      ? connect({ port: webPort, host: '127.0.0.1', allowHalfOpen: true })
+      : undefined,
   );
   const directory = new TestDirectory();
   const serviceIdentity = await authority.issue({
@@ -124,7 +144,7 @@ export async function createOverlayWorld(
     const name = `site-${index}`;
     const issued = await authority.issue({ role: 'site', name, services: ['*'] });
     const router = new StreamRouter({
-      readIdentity: readTestIdentity,
+      readIdentity,
       events: (event) => events.push(event),
     });
     const door = registerSiteDoor(router, {
@@ -143,7 +163,7 @@ export async function createOverlayWorld(
       host: '127.0.0.1',
       port: 0,
       identity: () => issued,
-      authorise,
+      authorise: authoriseAt(name),
       router,
       events: (event) => events.push(event),
     });
@@ -163,9 +183,15 @@ export async function createOverlayWorld(
         listen: { host: '127.0.0.1', port: 0 },
         locator: directory,
         peers,
-        authorise,
-        readIdentity: readTestIdentity,
+        authorise: authoriseAt(name),
+        readIdentity,
         events: (event) => events.push(event),
+        nodeList: () => world.nodeList,
+        homeOf: () => world.home,
+        renew: (renewal) => {
+          if (!world.renew) throw new MoveError('RENEWAL_UNAVAILABLE', 'Nobody renews here.');
+          return world.renew(renewal);
+        },
         ...(size.parkDeadlineMs === undefined ? {} : { parkDeadlineMs: size.parkDeadlineMs }),
       }),
     );
@@ -185,6 +211,9 @@ export async function createOverlayWorld(
     webPort,
     events,
     forwarderEvents,
+    nodeList: undefined,
+    home: undefined,
+    renew: undefined,
     pause() {
       for (const site of sites) site.epoch = 0;
       gateway.pause();
@@ -214,15 +243,19 @@ export async function createOverlayWorld(
         ),
       );
     },
-    async forwarder({ accessPoints = [0], forwards = [], identity, ...issue }) {
+    async forwarder({ accessPoints = [0], forwards = [], identity, settings = {}, ...issue }) {
       const issued =
         identity ??
         (await authority.issue({ role: 'client', name: 'ada', services: [serviceName], ...issue }));
       const forwarder = await startForwarder({
         identity: issued,
-        authorise,
+        authorise: authoriseAt('a client'),
+        readIdentity,
         services: issue.services ?? [serviceName],
-        accessPoints: accessPoints.map((index) => `127.0.0.1:${nodes[index]!.port}`),
+        ...settings,
+        accessPoints: accessPoints.map((place) =>
+          typeof place === 'string' ? place : `127.0.0.1:${nodes[place]!.port}`,
+        ),
         httpProxy: { host: '127.0.0.1', port: 0 },
         socksProxy: { host: '127.0.0.1', port: 0 },
         forwards: forwards.map(parsePortForward),

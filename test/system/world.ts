@@ -78,10 +78,10 @@ export class World {
     this.control = ControlProcess.spawn(home);
   }
 
-  /** Brings everything up; resolves when the service answers at its home. */
-  static async up(): Promise<World> {
+  /** Brings everything up, by default on the default lab; resolves when the service answers at its home. */
+  static async up(options: { spec?: string } = {}): Promise<World> {
     const home = mkdtempSync(path.join(os.tmpdir(), 'move-world-'));
-    const manifest = await startLab({ home }).catch((error: unknown) => {
+    const manifest = await startLab({ home, ...options }).catch((error: unknown) => {
       rmSync(home, { recursive: true, force: true });
       throw error;
     });
@@ -193,6 +193,7 @@ export class World {
       accessPoints?: readonly string[];
       name?: string;
       forwards?: readonly string[];
+      more?: string;
     } = {},
   ): Promise<Connected> {
     return Connected.start(this.hosts, host, {
@@ -200,6 +201,7 @@ export class World {
       accessPoints: options.accessPoints ?? this.accessPoints(),
       name: options.name ?? 'person',
       forwards: options.forwards ?? [],
+      ...(options.more === undefined ? {} : { more: options.more }),
     });
   }
 

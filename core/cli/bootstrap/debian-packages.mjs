@@ -25,6 +25,7 @@ export const debianPackages = [
   { name: 'openssl', why: 'checks certificates from outside in tests' },
   { name: 'libnss3-tools', why: 'asks what Firefox and Chromium think of a client certificate in tests' },
   { name: 'apache2-utils', why: 'makes an honest surge of requests in tests' },
+  { name: 'tesseract-ocr', why: 'tries to read the images of the human test in tests and its bench' },
   { name: 'chromium', why: 'shows the console where Electron is absent, and runs the browser tests' },
   { name: 'xvfb', why: 'a display for browser tests on machines without one' },
   { name: 'tigervnc-viewer', why: 'looks at the sample desktop across a move in tests' },

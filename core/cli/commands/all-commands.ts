@@ -1,4 +1,5 @@
 import type { Command } from '../command.ts';
+import { admissionCommands } from './admission-commands.ts';
 import { connectCommand } from './connect-command.ts';
 import { credentialCommands } from './credential-commands.ts';
 import { doctorCommand } from './doctor-command.ts';
@@ -25,6 +26,7 @@ const commands: readonly Command[] = [
   ...proposalCommands,
   ...serviceCommands,
   ...credentialCommands,
+  ...admissionCommands,
   connectCommand,
   journalCommand,
   doctorCommand,

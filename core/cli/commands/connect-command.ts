@@ -1,14 +1,13 @@
-import fs from 'node:fs';
 import { z } from 'zod';
-import { MoveError } from '../../runtime/errors.ts';
 import type { Command } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
+import { type IdentityFiles, readBounded, readPemFiles } from '../identity-files.ts';
 import type { ParsedArguments } from '../parsed-arguments.ts';
 import type { ForwarderSettings } from '../rooms.ts';
 import { passwordFileOption, readPassword } from '../secret-input.ts';
 import { UsageError } from '../usage-error.ts';
 
-const longestCredentialFile = 1 << 20;
+const ways = ['overlay', 'auto', 'direct'] as const;
 
 /** `move connect`: the client's forwarder, in the foreground until interrupted. */
 export const connectCommand: Command = {
@@ -43,11 +42,27 @@ export const connectCommand: Command = {
       repeatable: true,
       docs: "Carry a local port to a service's port.",
     },
+    way: {
+      type: 'text',
+      value: 'overlay|auto|direct',
+      docs: 'How services are reached: through the overlay (the default: only there do open connections survive a move), or directly while at home and answering there, and through the overlay otherwise (auto).',
+    },
+    state: {
+      type: 'text',
+      value: 'FILE',
+      docs: 'Keep the signed list of access points here for the next start.',
+    },
+    renew: {
+      type: 'flag',
+      docs: 'Write a renewed certificate and its key back to the files they came from.',
+    },
   },
   output: () => z.looseObject({ ready: z.literal(true) }),
   async run(context, parsed) {
     const settings = await readSettings(context, parsed);
     const forwarder = await context.rooms.startForwarder(settings);
+    const tell = () => context.say(forwarder.status().line);
+    process.on('SIGUSR1', tell);
     try {
       context.print({ ...forwarder.ready, ready: true });
       await new Promise<void>((resolve) => {
@@ -55,6 +70,7 @@ export const connectCommand: Command = {
         else context.signal.addEventListener('abort', () => resolve(), { once: true });
       });
     } finally {
+      process.off('SIGUSR1', tell);
       await forwarder.close();
     }
     return 0;
@@ -64,11 +80,14 @@ export const connectCommand: Command = {
 async function readSettings(context: CommandContext, parsed: ParsedArguments): Promise<ForwarderSettings> {
   const http = parsed.text('http');
   const socks = parsed.text('socks');
+  const state = parsed.text('state');
   const settings: ForwarderSettings = {
-    trustPem: readFile('trust', parsed.needText('trust')).toString('utf8'),
+    trustPem: readBounded('trust', parsed.needText('trust')).toString('utf8'),
     accessPoints: parsed.list('access-point').map((text) => readAddress('access-point', text)),
     forwards: parsed.list('forward').map(readForward),
+    way: readWay(parsed.text('way')),
     log: context.say,
+    ...(state === undefined ? {} : { stateFile: state }),
     ...(http === undefined ? {} : { httpProxy: readLoopback('http', http) }),
     ...(socks === undefined ? {} : { socksProxy: readLoopback('socks', socks) }),
   };
@@ -76,25 +95,40 @@ async function readSettings(context: CommandContext, parsed: ParsedArguments): P
     throw new UsageError(
       'Say what to serve: --http 127.0.0.1:PORT, --socks 127.0.0.1:PORT, --forward PORT=SERVICE:PORT, or several of them.',
     );
+  const files = await identityFiles(context, parsed);
+  return {
+    ...settings,
+    ...('pkcs12' in files
+      ? { pkcs12: readBounded('pkcs12', files.pkcs12), password: files.password }
+      : readPemFiles(files)),
+    ...(parsed.flag('renew') ? { renewed: files } : {}),
+  };
+}
+
+/** Where the person's certificate and key are. */
+async function identityFiles(context: CommandContext, parsed: ParsedArguments): Promise<IdentityFiles> {
   const pkcs12 = parsed.text('pkcs12');
   const certificate = parsed.text('certificate');
   const key = parsed.text('key');
   if (pkcs12 !== undefined) {
     if (certificate !== undefined || key !== undefined)
       throw new UsageError('Give either --pkcs12 or --certificate and --key.');
-    const file = readFile('pkcs12', pkcs12);
+    // A file that cannot be read is found out before somebody types its password.
+    readBounded('pkcs12', pkcs12);
     const password = await readPassword(context, parsed, `Password of ${pkcs12}: `);
     if (password === null)
       throw new UsageError('The PKCS#12 file needs its password: --password-file FILE or MOVE_PASSWORD.');
-    return { ...settings, pkcs12: file, password };
+    return { pkcs12, password };
   }
   if (certificate === undefined || key === undefined)
     throw new UsageError('Say who you are: --certificate FILE and --key FILE, or --pkcs12 FILE.');
-  return {
-    ...settings,
-    certificatePem: readFile('certificate', certificate).toString('utf8'),
-    keyPem: readFile('key', key).toString('utf8'),
-  };
+  return { certificate, key };
+}
+
+function readWay(text: string | undefined): (typeof ways)[number] {
+  const way = ways.find((candidate) => candidate === (text ?? 'overlay'));
+  if (way === undefined) throw new UsageError(`--way must be one of ${ways.join(', ')}, not "${text}".`);
+  return way;
 }
 
 /** Reads a HOST:PORT; an IPv6 address stands in brackets. */
@@ -126,19 +160,4 @@ export function readForward(text: string): { localPort: number; service: string;
   if (service === undefined || localPort > 65_535 || port > 65_535 || port === 0)
     throw new UsageError(`--forward must be PORT=SERVICE:PORT such as 8080=shop.example:80, not "${text}".`);
   return { localPort, service, port };
-}
-
-function readFile(option: string, file: string): Buffer {
-  try {
-    if (fs.statSync(file).size > longestCredentialFile)
-      throw new Error(`it is longer than ${longestCredentialFile} bytes`);
-    return fs.readFileSync(file);
-  } catch (cause) {
-    throw new MoveError(
-      'FILE_UNREADABLE',
-      `The file for --${option} cannot be read: ${(cause as Error).message}.`,
-      { file },
-      cause,
-    );
-  }
 }

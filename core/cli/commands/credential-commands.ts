@@ -1,12 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import path from 'node:path';
 import { z } from 'zod';
+import { requestCommand } from '../../contract/request-command.ts';
 import type { Command, OptionSpec } from '../command.ts';
 import { checkInput, contractCommand } from '../contract-command.ts';
 import { withControl } from '../control-link.ts';
 import { passwordFileOption, readPassword } from '../secret-input.ts';
 import { UsageError } from '../usage-error.ts';
-import { fileNameOf, prepareFiles, replaceFile, writeFiles } from './credential-files.ts';
+import { fileNameOf, prepareFiles, readText, replaceFile, writeFiles } from './credential-files.ts';
 
 const outOption: OptionSpec = {
   type: 'text',
@@ -15,7 +16,7 @@ const outOption: OptionSpec = {
   docs: 'The directory that the files are written to; it is made if absent.',
 };
 
-const issue: Command = {
+const issue = {
   path: ['credential', 'issue'],
   summary: "Issues a client's certificate as PKCS#12 and PEM files.",
   options: {
@@ -27,6 +28,10 @@ const issue: Command = {
       docs: 'A service that it may reach; "any" for all.',
     },
     days: { type: 'number', required: true, docs: 'How long it is valid, in days.' },
+    renewals: {
+      type: 'number',
+      docs: 'How often its holder may renew it, each time for as long again; 12 unless said, 0 for never.',
+    },
     out: outOption,
     ...passwordFileOption,
   },
@@ -62,6 +67,7 @@ const issue: Command = {
       services: services.includes('any') ? 'any' : services,
       days: parsed.number('days'),
       password,
+      ...(parsed.number('renewals') === undefined ? {} : { renewals: parsed.number('renewals') }),
     });
     const own = [files.pkcs12, files.certificate, files.key, ...(passwordFile ? [passwordFile] : [])];
     prepareFiles(path.dirname(base), own);
@@ -82,6 +88,48 @@ const issue: Command = {
         ...files,
         passwordFile,
       });
+      return 0;
+    });
+  },
+} satisfies Command;
+
+const sign: Command = {
+  path: ['credential', 'sign'],
+  summary: `Signs a certificate request, so that the key never leaves who made it. They run: ${requestCommand('NAME', 'FILE')}`,
+  options: {
+    request: { type: 'text', value: 'FILE', required: true, docs: 'The certificate request, PEM.' },
+    name: { type: 'text', required: true, docs: 'Who made it; the request must say the same.' },
+    service: issue.options.service,
+    days: issue.options.days,
+    out: outOption,
+  },
+  output: () =>
+    z.object({
+      serial: z.string(),
+      name: z.string(),
+      services: z.union([z.array(z.string()), z.literal('any')]),
+      notAfter: z.number().describe('milliseconds since the epoch'),
+      certificate: z.string().describe('path of the certificate, PEM'),
+      trust: z.string().describe("path of the authority's certificate, PEM"),
+    }),
+  async run(context, parsed) {
+    const name = parsed.needText('name');
+    const services = parsed.list('service');
+    const base = path.resolve(parsed.needText('out'), fileNameOf(name));
+    const files = { certificate: `${base}.pem`, trust: path.join(path.dirname(base), 'trust.pem') };
+    const input = checkInput('credential.sign', {
+      name,
+      services: services.includes('any') ? 'any' : services,
+      days: parsed.number('days'),
+      requestPem: readText('request', parsed.needText('request')),
+    });
+    prepareFiles(path.dirname(base), [files.certificate]);
+    return withControl(context, async (link) => {
+      const { credential, certificatePem, trustPem } = await link.call('credential.sign', input);
+      writeFiles([{ path: files.certificate, content: certificatePem, mode: 0o644 }]);
+      replaceFile(files.trust, trustPem);
+      const { id: serial, name: granted, notAfter } = credential;
+      context.print({ serial, name: granted, services: credential.services, notAfter, ...files });
       return 0;
     });
   },
@@ -111,6 +159,7 @@ const trust: Command = {
 
 export const credentialCommands: readonly Command[] = [
   issue,
+  sign,
   contractCommand({ path: ['credential', 'list'], method: 'credential.list' }),
   contractCommand({
     path: ['credential', 'revoke'],

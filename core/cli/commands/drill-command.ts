@@ -12,7 +12,7 @@ export const drillCommand: Command = {
   path: ['drill', 'run'],
   summary:
     'Runs a bounded attack inside the lab and prints its report. Exit code 0 when the verdict is true. The service is brought home first.',
-  positionals: [{ name: 'KIND', docs: 'udp-flood, quiet-minute or honest-surge' }],
+  positionals: [{ name: 'KIND', docs: 'udp-flood, node-flood, quiet-minute or honest-surge' }],
   options: {
     to: optionsOf('drill.start').to ?? { type: 'text', docs: 'The site to move to.' },
     keep: { type: 'flag', docs: 'Leave lab and control plane running where this command started them.' },
@@ -25,12 +25,14 @@ export const drillCommand: Command = {
       return await withControl(context, async (link) => {
         await link.ready({ lab: true });
         let { drill } = await link.call('drill.start', input);
-        context.say(`Drill ${drill.id} (${drill.kind}) runs against site ${drill.site}.`);
+        context.say(`Drill ${drill.id} (${drill.kind}) runs against ${drill.site}.`);
         let said: string | null = null;
         const sayHome = () => {
           if (drill.broughtHomeFrom === null || drill.broughtHomeFrom === said) return;
           said = drill.broughtHomeFrom;
-          context.say(`The service is at ${said} and is brought home to ${drill.site} first.`);
+          context.say(
+            `The service is at ${said} and is brought home${drill.kind === 'node-flood' ? '' : ` to ${drill.site}`} first.`,
+          );
         };
         try {
           for (sayHome(); !['judged', 'aborted', 'failed'].includes(drill.state); sayHome())

@@ -30,6 +30,6 @@ export const statusCommands: readonly Command[] = [
   contractCommand({
     path: ['ring', 'verify'],
     method: 'ring.verify',
-    exitCode: ({ ring }) => (ring.holds === true ? 0 : 1),
+    exitCode: ({ ok }) => (ok ? 0 : 1),
   }),
 ];

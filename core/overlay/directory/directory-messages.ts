@@ -6,7 +6,7 @@ import type { DirectoryCaller } from './directory-types.ts';
 
 /** Refusals of a record for what a holder knows already. */
 export const outdated = new Set(['EPOCH_STALE', 'LOCATION_CONFLICT', 'RECORD_EXPIRED']);
-export const refusals = new Set([...outdated, 'RECORD_INVALID']);
+export const refusals = new Set([...outdated, 'RECORD_INVALID', 'ORGANISATION_DENIED']);
 /** What says nothing about the caller: the ring or the machine had trouble. */
 export const transient = new Set([
   'DIRECTORY_UNAVAILABLE',

@@ -1,16 +1,27 @@
+import { X509Certificate } from 'node:crypto';
 import type { AddressInfo, Server } from 'node:net';
+import { z } from 'zod';
+import type { NodeList } from '../../contract/node-list.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { systemClock } from '../../runtime/clock.ts';
-import { MoveError } from '../../runtime/errors.ts';
+import type { DurableFile } from '../../runtime/durable-file.ts';
+import { MoveError, toMoveError } from '../../runtime/errors.ts';
+import type { Link } from '../../runtime/link/link.ts';
 import type { LinkIdentity } from '../../runtime/link/link-tls.ts';
-import type { Authorise } from '../identity.ts';
+import type { Authorise, ReadIdentity } from '../identity.ts';
 import { splitAddress } from '../link-pool.ts';
-import { AccessPointLink } from './access-point-link.ts';
+import { verifyLocationRecord } from '../location-record.ts';
+import { AccessPoints } from './access-points.ts';
 import type { ForwarderEvents } from './forwarder-event.ts';
 import { createHttpProxy } from './http-proxy.ts';
+import { KnownNodes } from './known-nodes.ts';
 import type { PortForward } from './port-forward.ts';
 import { createPortForward } from './port-forward.ts';
+import { Renewal } from './renewal.ts';
 import { createSocksProxy } from './socks-proxy.ts';
+import { type ForwarderStatus, statusLine } from './status.ts';
+import type { WantedWay } from './way.ts';
+import { Ways } from './ways.ts';
 
 export interface ListenAddress {
   host: string;
@@ -22,6 +33,8 @@ export interface ForwarderOptions {
   identity: LinkIdentity;
   /** Reads and judges the access point's certificate. */
   authorise: Authorise;
+  /** Reads a certificate that was judged before, or the client's own. */
+  readIdentity: ReadIdentity;
   /** The services that the client's certificate names. */
   services: readonly string[] | 'any';
   /** `host:port` of each access point, in order of preference. */
@@ -33,6 +46,12 @@ export interface ForwarderOptions {
   httpProxy?: ListenAddress;
   socksProxy?: ListenAddress;
   forwards?: readonly PortForward[];
+  /** Which way services are used; everything through the overlay when left out. */
+  way?: WantedWay;
+  /** Where the signed list of access points is kept between starts. */
+  nodeListFile?: DurableFile<NodeList | null>;
+  /** Keeps a renewed certificate and key for the next start. */
+  saveIdentity?: (identity: LinkIdentity) => Promise<void>;
   events?: ForwarderEvents;
   clock?: Clock;
 }
@@ -53,14 +72,22 @@ export interface Forwarder {
   readonly ready: ForwarderReady;
   /** Where the link goes now; undefined while it is being made anew. */
   accessPoint(): { name: string; address: string } | undefined;
+  /** What it is doing now and why. */
+  status(): ForwarderStatus;
   close(): Promise<void>;
 }
 
 const openDeadlineMs = 10_000;
+const listDeadlineMs = 5_000;
+const listEveryMs = 10 * 60_000;
+/** An access point that has no list yet, or that is about to die. */
+const noNews = new Set(['NODE_LIST_MISSING', 'DEADLINE_EXCEEDED', 'LINK_BROKEN', 'LINK_CLOSED', 'LINK_DEAD']);
+const movedSchema = z.object({ service: z.string() });
+const listAnswerSchema = z.object({ list: z.unknown() });
 const loopback = '127.0.0.1';
 
 /**
- * Starts the client's forwarder: a warm link to an access point, a local HTTP proxy, a SOCKS proxy and fixed ports.
+ * Starts the client's forwarder: a warm link to an access point and one that stands by, a local HTTP proxy, a SOCKS proxy and fixed ports.
  * @throws MoveError `ACCESS_POINT_MISSING`, `ADDRESS_INVALID`, `FORWARD_INVALID`, `NOT_PROTECTED`,
  * `LISTEN_FAILED`, `LINK_UNREACHABLE`, or the access point's reason for refusing the certificate.
  */
@@ -82,40 +109,114 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
     );
   }
 
-  const link = new AccessPointLink({
-    identity: options.identity,
-    accessPoints: options.accessPoints,
-    authorise: options.authorise,
+  const { identity, readIdentity, authorise, way = 'overlay' } = options;
+  const clock = options.clock ?? systemClock;
+  const holder = readIdentity(new X509Certificate(identity.certificatePem));
+  const nodes = new KnownNodes({
+    trustPem: identity.trustPem,
+    clock,
+    ...(options.nodeListFile ? { file: options.nodeListFile } : {}),
     events,
-    clock: options.clock ?? systemClock,
   });
+  let cancelList: () => void = () => undefined;
+  const fetchList = async (link: Link): Promise<void> => {
+    cancelList();
+    cancelList = clock.after(listEveryMs, () => void fetchList(link));
+    if (!link.isOpen) return;
+    try {
+      const answer = await link.call('nodes.list', {}, { deadlineMs: listDeadlineMs });
+      if (!(await nodes.take(listAnswerSchema.parse(answer).list))) return;
+      events({ type: 'nodes', version: nodes.version ?? 0, count: nodes.nodes.length });
+      accessPoints.wantStandby();
+    } catch (thrown) {
+      const { code, message } = toMoveError(thrown);
+      if (!noNews.has(code)) events({ type: 'list-refused', code, message });
+    }
+  };
+  const accessPoints = new AccessPoints({
+    identity,
+    named: options.accessPoints,
+    listed: () => nodes.nodes,
+    boundTo: holder.boundAccessPoint,
+    authorise,
+    events,
+    clock,
+    handlers: {
+      onNotify(method, params) {
+        const told = movedSchema.safeParse(params);
+        if (method === 'location.moved' && told.success) ways.moved(told.data.service);
+      },
+    },
+    onActive: (link) => void fetchList(link),
+  });
+  const ways = new Ways({
+    accessPoints,
+    wanted: way,
+    verify: (record) =>
+      verifyLocationRecord(record, { trustPem: identity.trustPem, readIdentity, now: clock.now() }),
+    events,
+    clock,
+  });
+  let renewal: Renewal | undefined;
+  const status = (): ForwarderStatus => {
+    const now: Omit<ForwarderStatus, 'line'> = {
+      wanted: way,
+      accessPoint: accessPoints.accessPoint ?? null,
+      standby: accessPoints.standby ?? null,
+      services: [...ways.homes].map(([service, { status: home }]) => ({
+        service,
+        way: home.way,
+        why: home.why,
+        since: home.since,
+        address: home.address,
+        nextCheckMs: home.nextCheckMs,
+      })),
+      connections: { ...ways.connections },
+      nodeList: nodes.version === null ? null : { version: nodes.version, nodes: nodes.nodes.length },
+      certificate: renewal?.status ?? { name: holder.name, notAfter: 0, renewal: '' },
+    };
+    return { line: statusLine(now), ...now };
+  };
   const servers: Server[] = [];
   const close = async () => {
-    link.close();
+    cancelList();
+    renewal?.stop();
+    ways.close();
+    accessPoints.close();
     await Promise.all(servers.map(closeServer));
   };
   try {
-    await link.start();
+    await nodes.restore();
+    await accessPoints.start();
+    renewal = new Renewal({
+      identity,
+      holder,
+      ask: (requestPem, limitMs) => accessPoints.call('certificate.renew', { requestPem }, limitMs),
+      use: (next) => accessPoints.useIdentity(next),
+      save: options.saveIdentity,
+      clock,
+      events,
+    });
     let httpProxy: string | null = null;
     if (options.httpProxy !== undefined) {
-      const proxy = createHttpProxy({ link, services, openDeadlineMs });
+      const proxy = createHttpProxy({ ways, services, status, openDeadlineMs });
       httpProxy = `http://${await listen(proxy, options.httpProxy)}`;
       servers.push(proxy);
     }
     let socksProxy: string | null = null;
     if (options.socksProxy !== undefined) {
-      const proxy = createSocksProxy({ link, services, events, openDeadlineMs });
+      const proxy = createSocksProxy({ ways, services, events, openDeadlineMs });
       socksProxy = `socks5h://${await listen(proxy, options.socksProxy)}`;
       servers.push(proxy);
     }
     const listening: ForwarderReady['forwards'] = [];
     for (const forward of forwards) {
-      const server = createPortForward(forward, { link, events, openDeadlineMs });
+      const server = createPortForward(forward, { ways, events, openDeadlineMs });
       const address = await listen(server, { host: loopback, port: forward.localPort });
       servers.push(server);
       listening.push({ listen: address, service: forward.service, port: forward.port });
     }
-    const accessPoint = link.accessPoint;
+    const { accessPoint } = accessPoints;
     if (!accessPoint)
       throw new MoveError('ACCESS_POINT_LOST', 'The access point went away at once; try again.');
     return {
@@ -126,7 +227,8 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
         forwards: listening,
         accessPoint,
       },
-      accessPoint: () => link.accessPoint,
+      accessPoint: () => accessPoints.accessPoint,
+      status,
       close,
     };
   } catch (thrown) {

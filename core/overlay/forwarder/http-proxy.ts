@@ -1,58 +1,63 @@
-import type { ClientRequestArgs, IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { ClientRequest, ClientRequestArgs, IncomingMessage, Server, ServerResponse } from 'node:http';
 import { Agent, createServer, request as httpRequest } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream';
 import { MoveError, toMoveError } from '../../runtime/errors.ts';
+import { LinkStream } from '../../runtime/link/link-stream.ts';
+import { endToEndHeaders } from '../http/end-to-end-headers.ts';
+import { asHttpSocket } from '../http/http-socket.ts';
 import { joinStreams } from '../join-streams.ts';
-import type { AccessPointLink } from './access-point-link.ts';
+import { isLostWithAccessPoint } from './access-points.ts';
 import { errorPage, rawErrorPage } from './error-page.ts';
-import { asHttpSocket } from './http-socket.ts';
 import { protectedService } from './protected-service.ts';
 import { isProxyAutoConfig, proxyAutoConfig } from './proxy-auto-config.ts';
+import type { ForwarderStatus } from './status.ts';
+import { answerStatus, isStatus } from './status-page.ts';
+import type { Opened } from './way.ts';
+import type { Stale, Ways } from './ways.ts';
 
 export interface HttpProxyOptions {
-  link: AccessPointLink;
+  ways: Ways;
+  status: () => ForwarderStatus;
   /** Hostnames that go through the overlay; with `any` the access point decides. */
   services: readonly string[] | 'any';
   openDeadlineMs: number;
 }
 
-const hopByHop = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-]);
 const replayable = new Set(['GET', 'HEAD', 'OPTIONS']);
 const maxReplays = 3;
 
-/** Fields that concern one connection only are not passed on (RFC 9110 §7.6.1). */
-function endToEnd(rawHeaders: readonly string[]): string[] {
-  const named = new Set<string>();
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    if (rawHeaders[index]!.toLowerCase() !== 'connection') continue;
-    for (const name of rawHeaders[index + 1]!.split(',')) named.add(name.trim().toLowerCase());
-  }
-  const kept: string[] = [];
-  for (let index = 0; index < rawHeaders.length; index += 2) {
-    const name = rawHeaders[index]!.toLowerCase();
-    if (!hopByHop.has(name) && !named.has(name)) kept.push(rawHeaders[index]!, rawHeaders[index + 1]!);
-  }
-  return kept;
-}
-
-/** Connections to services as streams of the access point's link, kept alive between requests. */
+/** Connections to services, kept alive between requests for as long as the way they go is the right one. */
 class StreamAgent extends Agent {
-  readonly #open: (service: string, port: number) => Promise<Duplex>;
+  readonly #open: (service: string, port: number) => Promise<Opened>;
+  readonly #openedOf = new WeakMap<Duplex, Opened>();
+  readonly #spent = new WeakSet<Duplex>();
 
-  constructor(open: (service: string, port: number) => Promise<Duplex>, keepAlive: boolean) {
+  constructor(open: (service: string, port: number) => Promise<Opened>, keepAlive: boolean) {
     super({ keepAlive, maxSockets: 256, maxFreeSockets: 32, scheduling: 'lifo' });
     this.#open = open;
+  }
+
+  openedBy(stream: Duplex | null): Opened | undefined {
+    return stream ? this.#openedOf.get(stream) : undefined;
+  }
+
+  /** Lets go of idle connections that are stale, and of the others when their answer is complete. */
+  drop(stale: Stale): void {
+    const isStale = (stream: Duplex) => {
+      const opened = this.#openedOf.get(stream);
+      return opened !== undefined && stale(opened) !== 'fine';
+    };
+    for (const stream of Object.values(this.freeSockets).flatMap((idle) => idle ?? []))
+      if (isStale(stream)) stream.destroy();
+    for (const stream of Object.values(this.sockets).flatMap((busy) => busy ?? []))
+      if (isStale(stream)) this.#spent.add(stream);
+  }
+
+  override keepSocketAlive(stream: Duplex): boolean {
+    // Node means to return whether it keeps the connection, and its types say nothing of it.
+    const keeps = (super.keepSocketAlive as (kept: Duplex) => unknown)(stream);
+    return keeps !== false && !this.#spent.has(stream);
   }
 
   override createConnection(
@@ -60,7 +65,11 @@ class StreamAgent extends Agent {
     callback?: (error: Error | null, stream: Duplex) => void,
   ): Duplex | null | undefined {
     this.#open(String(options.host), Number(options.port ?? 80)).then(
-      (stream) => callback?.(null, stream),
+      (opened) => {
+        const { stream } = opened;
+        this.#openedOf.set(stream, opened);
+        callback?.(null, stream instanceof LinkStream ? asHttpSocket(stream) : stream);
+      },
       (thrown) => callback?.(toMoveError(thrown), undefined as unknown as Duplex),
     );
     return undefined;
@@ -72,10 +81,18 @@ class StreamAgent extends Agent {
  * proxy auto-config file at `/proxy.pac`. Everything else is refused with a page that says why.
  */
 export function createHttpProxy(options: HttpProxyOptions): Server {
-  const { link, services, openDeadlineMs } = options;
-  const open = async (service: string, port: number) =>
-    asHttpSocket(await link.open(service, port, openDeadlineMs));
+  const { ways, services, openDeadlineMs } = options;
+  const open = (service: string, port: number) => ways.open(service, port, openDeadlineMs);
   const agents = { kept: new StreamAgent(open, true), fresh: new StreamAgent(open, false) };
+  const waiting = new Set<ClientRequest>();
+  ways.onStale((stale) => {
+    for (const agent of [agents.kept, agents.fresh]) agent.drop(stale);
+    for (const upstream of waiting) {
+      const opened = agents.kept.openedBy(upstream.socket) ?? agents.fresh.openedBy(upstream.socket);
+      if (opened && stale(opened) === 'in vain')
+        upstream.destroy(new MoveError('ACCESS_POINT_LOST', 'The access point does not answer.'));
+    }
+  });
 
   const server = createServer((request, response) => {
     let target: URL;
@@ -83,6 +100,10 @@ export function createHttpProxy(options: HttpProxyOptions): Server {
     try {
       if (isProxyAutoConfig(request.url ?? '')) {
         answerProxyAutoConfig(request, response, services);
+        return;
+      }
+      if (isStatus(request.url ?? '')) {
+        answerStatus(request, response, options.status());
         return;
       }
       target = absoluteTarget(request.url ?? '');
@@ -94,6 +115,7 @@ export function createHttpProxy(options: HttpProxyOptions): Server {
     forward(
       {
         agents,
+        waiting,
         service,
         port: Number(target.port || 80),
         path: `${target.pathname}${target.search}`,
@@ -113,11 +135,15 @@ export function createHttpProxy(options: HttpProxyOptions): Server {
   const connectTo = async (request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> => {
     const match = /^([^:]+):(\d{1,5})$/.exec(request.url ?? '');
     if (!match) throw new MoveError('REQUEST_INVALID', 'CONNECT needs a target of the form host:port.');
-    const stream = await link.open(protectedService(services, match[1]!), Number(match[2]), openDeadlineMs);
+    const service = protectedService(services, match[1]!);
+    const { stream } = await ways.openAccepted(service, Number(match[2]), openDeadlineMs);
+    if (socket.destroyed) {
+      stream.destroy();
+      return;
+    }
     socket.once('close', () => {
       if (!stream.writableEnded) stream.destroy();
     });
-    await stream.accepted;
     socket.write('HTTP/1.1 200 Connection established\r\n\r\n');
     if (head.length > 0) stream.write(head);
     joinStreams(socket, stream);
@@ -179,6 +205,8 @@ function answerError(response: ServerResponse, error: MoveError): void {
 
 interface Forwarded {
   agents: { kept: Agent; fresh: Agent };
+  /** Requests whose answer has not begun. */
+  waiting: Set<ClientRequest>;
   service: string;
   port: number;
   path: string;
@@ -187,8 +215,8 @@ interface Forwarded {
 }
 
 function forward(parts: Forwarded, replays: number): void {
-  const { agents, service, port, path, request, response } = parts;
-  const headers = endToEnd(request.rawHeaders);
+  const { agents, waiting, service, port, path, request, response } = parts;
+  const headers = endToEndHeaders(request.rawHeaders);
   const chunked = request.headers['transfer-encoding'] !== undefined;
   if (chunked) headers.push('Transfer-Encoding', 'chunked');
   const hasBody = chunked || Number(request.headers['content-length'] ?? 0) > 0;
@@ -202,8 +230,11 @@ function forward(parts: Forwarded, replays: number): void {
     headers,
     setHost: false,
   });
+  waiting.add(upstream);
+  upstream.once('close', () => waiting.delete(upstream));
   upstream.on('response', (answer) => {
-    response.writeHead(answer.statusCode ?? 502, answer.statusMessage, endToEnd(answer.rawHeaders));
+    waiting.delete(upstream);
+    response.writeHead(answer.statusCode ?? 502, answer.statusMessage, endToEndHeaders(answer.rawHeaders));
     // A broken answer breaks the client's connection too. Not by pipeline(): it makes an AbortController and its
     // error, with a stack trace, for each answer, a twelfth of the work of a forwarder.
     const broken = () => response.destroy();
@@ -217,10 +248,11 @@ function forward(parts: Forwarded, replays: number): void {
   upstream.on('error', (thrown) => {
     if (failed) return;
     failed = true;
-    // An overloaded or moving service closes connections before it answers; what is idempotent and has no
-    // body may be asked again without harm (RFC 9110 §9.2.2).
+    // An overloaded or moving service closes connections before it answers, an access point or a way dies; what is
+    // idempotent and has no body may be asked again without harm (RFC 9110 §9.2.2).
+    const isLost = isLostWithAccessPoint(thrown) || (thrown as MoveError).code === 'HOME_LEFT';
     const again =
-      !(thrown instanceof MoveError) &&
+      (isLost || !(thrown instanceof MoveError)) &&
       !response.headersSent &&
       !hasBody &&
       replayable.has(request.method ?? '');
@@ -229,8 +261,14 @@ function forward(parts: Forwarded, replays: number): void {
       forward(parts, replays + 1);
       return;
     }
-    const error =
-      thrown instanceof MoveError
+    const error = isLost
+      ? new MoveError(
+          'ACCESS_POINT_LOST',
+          'What carried this request died before there was an answer. It may have reached the service: look before you ask again.',
+          { service },
+          thrown,
+        )
+      : thrown instanceof MoveError
         ? thrown
         : new MoveError(
             'SERVICE_BROKE_OFF',

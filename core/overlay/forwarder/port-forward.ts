@@ -2,8 +2,8 @@ import type { Server } from 'node:net';
 import { createServer } from 'node:net';
 import { MoveError, toMoveError } from '../../runtime/errors.ts';
 import { joinStreams } from '../join-streams.ts';
-import type { AccessPointLink } from './access-point-link.ts';
 import type { ForwarderEvents } from './forwarder-event.ts';
+import type { Ways } from './ways.ts';
 
 /** One fixed local port that leads to one port of a service. */
 export interface PortForward {
@@ -29,12 +29,12 @@ export function parsePortForward(text: string): PortForward {
 /** A TCP server whose connections go to the service; a refused one is reset. */
 export function createPortForward(
   forward: PortForward,
-  parts: { link: AccessPointLink; events: ForwarderEvents; openDeadlineMs: number },
+  parts: { ways: Ways; events: ForwarderEvents; openDeadlineMs: number },
 ): Server {
   return createServer({ allowHalfOpen: true, noDelay: true, pauseOnConnect: false }, (socket) => {
     socket.on('error', () => undefined);
-    parts.link.open(forward.service, forward.port, parts.openDeadlineMs).then(
-      (stream) => {
+    parts.ways.open(forward.service, forward.port, parts.openDeadlineMs).then(
+      ({ stream }) => {
         if (socket.destroyed) stream.destroy();
         else joinStreams(socket, stream);
       },

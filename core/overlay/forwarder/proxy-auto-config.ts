@@ -16,9 +16,7 @@ export function proxyAutoConfig(
   proxy: { host: string; port: number },
   allowed: readonly string[] | 'any',
 ): string {
-  const address = `${proxy.host.includes(':') ? `[${proxy.host}]` : proxy.host}:${proxy.port}`;
-  if (request.host !== address && request.host !== `localhost:${proxy.port}`)
-    throw new MoveError('ADDRESS_DENIED', `Ask for this file at http://${address}/proxy.pac.`);
+  const address = askedByOwnName(request.host, proxy, '/proxy.pac');
   const asked = new URL(request.url, `http://${address}`).searchParams.getAll('service');
   const services = asked.length > 0 ? asked.map((name) => name.toLowerCase()) : allowed;
   if (services === 'any' || services.length === 0)
@@ -35,4 +33,18 @@ export function proxyAutoConfig(
   return services.indexOf(host) < 0 ? 'DIRECT' : 'PROXY ${address}';
 }
 `;
+}
+
+/**
+ * The proxy's own address, when it was asked for under it, and not under another name as a foreign page would that had
+ * its name point here. @throws MoveError `ADDRESS_DENIED`.
+ */
+export function askedByOwnName(
+  asked: string | undefined,
+  proxy: { host: string; port: number },
+  path: string,
+): string {
+  const address = `${proxy.host.includes(':') ? `[${proxy.host}]` : proxy.host}:${proxy.port}`;
+  if (asked === address || asked === `localhost:${proxy.port}`) return address;
+  throw new MoveError('ADDRESS_DENIED', `Ask for this at http://${address}${path}.`);
 }

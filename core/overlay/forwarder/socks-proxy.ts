@@ -2,12 +2,12 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { BoundedReader } from '../../runtime/bounded-reader.ts';
 import { MoveError, toMoveError } from '../../runtime/errors.ts';
 import { joinStreams } from '../join-streams.ts';
-import type { AccessPointLink } from './access-point-link.ts';
 import type { ForwarderEvents } from './forwarder-event.ts';
 import { protectedService } from './protected-service.ts';
+import type { Ways } from './ways.ts';
 
 export interface SocksProxyOptions {
-  link: AccessPointLink;
+  ways: Ways;
   services: readonly string[] | 'any';
   events: ForwarderEvents;
   openDeadlineMs: number;
@@ -109,11 +109,14 @@ async function serve(socket: Socket, options: SocksProxyOptions): Promise<void> 
   } finally {
     rest = reader.release();
   }
-  const stream = await options.link.open(service, port, options.openDeadlineMs);
+  const { stream } = await options.ways.openAccepted(service, port, options.openDeadlineMs);
+  if (socket.destroyed) {
+    stream.destroy();
+    return;
+  }
   socket.once('close', () => {
     if (!stream.writableEnded) stream.destroy();
   });
-  await stream.accepted;
   socket.write(replied(granted));
   if (rest.length > 0) stream.write(rest);
   joinStreams(socket, stream);

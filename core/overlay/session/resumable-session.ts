@@ -465,7 +465,8 @@ export class ResumableSession extends Duplex {
     }
     if (this.destroyed) return;
     if (this.#incoming.length <= sessionWindowBytes && this.#path?.isPaused()) this.#path.resume();
-    if (this.#downConsumed > this.#downAckSent && this.#state === 'open') {
+    // The end, once acknowledged, has acknowledged everything before it.
+    if (this.#downConsumed > this.#downAckSent && this.#state === 'open' && this.#downFin === undefined) {
       if (this.#path && this.#downConsumed - this.#downAckSent >= ackEveryBytes)
         this.#writeReplies(this.#path);
       else this.#deferReplies();

@@ -44,6 +44,11 @@ export class LinkPulse {
     this.#cancel = undefined;
   }
 
+  /** Asks for a sign of life now. */
+  ping(): void {
+    this.#sendPing();
+  }
+
   heard(): void {
     this.#missed = 0;
   }

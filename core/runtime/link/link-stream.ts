@@ -48,7 +48,7 @@ export class LinkStream extends Duplex {
     header: unknown,
     windows: { send: number; receive: number },
   ) {
-    super({ allowHalfOpen: true, readableHighWaterMark: 16_384, writableHighWaterMark: 65_536 });
+    super({ allowHalfOpen: true, readableHighWaterMark: 16_384, writableHighWaterMark: 131_072 });
     this.#carrier = carrier;
     this.id = id;
     this.header = header;
@@ -113,6 +113,11 @@ export class LinkStream extends Duplex {
     if (this.#sendCredit > 0x7fffffff)
       throw new MoveError('LINK_PROTOCOL', 'The peer granted too much credit.');
     if (this.hasWork) this.#carrier.wantsToSend(this);
+  }
+
+  /** @internal Bytes that were written and wait to be sent, as far as they are known. */
+  get waitingBytes(): number {
+    return this.writableLength;
   }
 
   /** @internal Something can be sent now. */

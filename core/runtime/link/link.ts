@@ -117,7 +117,10 @@ export class Link {
   #messages: Buffer[] = [];
   #messageBytes = 0;
   #flushScheduled = false;
+  #bulkScheduled = false;
   #writing = false;
+  #heard = 0;
+  #sent = 0;
   #state: 'open' | 'closing' | 'closed' = 'open';
 
   constructor(parts: LinkParts) {
@@ -188,6 +191,21 @@ export class Link {
     return this.#streams.size;
   }
 
+  /** How often something was heard of the peer so far: silence is when it does not rise. */
+  get heard(): number {
+    return this.#heard;
+  }
+
+  /** How often something was sent on streams so far, which the peer would answer or at least acknowledge. */
+  get sent(): number {
+    return this.#sent;
+  }
+
+  /** Asks the peer for a sign of life, beside the link's own pulse. */
+  ping(): void {
+    if (this.#state === 'open') this.#pulse.ping();
+  }
+
   /**
    * Opens a stream and lets bytes flow before the peer has accepted it: `accepted` tells what became of it,
    * and a refusal destroys the stream with the peer's error. @throws MoveError `LINK_CLOSED`.
@@ -202,6 +220,7 @@ export class Link {
     this.#nextId += 2;
     this.#ownStreams += 1;
     this.#streams.set(stream.id, stream);
+    this.#sent += 1;
     this.#send(frame);
     return stream;
   }
@@ -278,7 +297,8 @@ export class Link {
   #wantsToSend(stream: LinkStream): void {
     if (this.#unanswered.has(stream)) this.#accept(stream);
     this.#ready.add(stream);
-    this.#scheduleFlush();
+    if (stream.waitingBytes >= maxDataBytes) this.#scheduleBulk();
+    else this.#scheduleFlush();
   }
 
   #grant(stream: LinkStream, bytes: number): void {
@@ -321,6 +341,16 @@ export class Link {
     if (this.#flushScheduled || this.#writing || this.#state !== 'open') return;
     this.#flushScheduled = true;
     process.nextTick(() => this.#flush());
+  }
+
+  /** Full frames come in rows: what else was read in this turn of the loop shall leave in the same write. */
+  #scheduleBulk(): void {
+    if (this.#bulkScheduled || this.#flushScheduled || this.#writing || this.#state !== 'open') return;
+    this.#bulkScheduled = true;
+    setImmediate(() => {
+      this.#bulkScheduled = false;
+      this.#flush();
+    });
   }
 
   #flush(): void {
@@ -371,6 +401,7 @@ export class Link {
       const room = Math.min(maxDataBytes, batchBytes - used - 2 * frameHeaderBytes);
       const { pieces, bytes } = stream.takeOutgoing(room);
       if (bytes > 0) {
+        this.#sent += 1;
         used = writeFrameHeader(scratch, used, frameType.data, stream.id, bytes);
         for (const piece of pieces) used += piece.copy(scratch, used);
       }
@@ -384,6 +415,7 @@ export class Link {
 
   #onChunk(chunk: Buffer): void {
     this.#pulse.heard();
+    this.#heard += 1;
     if (this.#state !== 'open') return;
     try {
       this.#reader.push(chunk);

@@ -7,13 +7,15 @@ import { untilListening } from './processes.ts';
 
 /**
  * Starts four HAProxy processes with the product's three legs: plain into the first, mutual TLS 1.3 between each two, plain
- * into the origin. Connections to the next one are kept and shared, as its manual advises for speed.
+ * into the origin. In mode `http` connections to the next one are kept and shared, as its manual advises for speed; in
+ * mode `tcp` each client connection makes its own three handshakes.
  */
 export async function startHaproxyChain(
   directory: string,
   processes: BenchProcesses,
   identities: BenchIdentities,
   originPort: number,
+  mode: 'http' | 'tcp',
 ): Promise<{ port: number; pids: number[] }> {
   const trust = join(directory, 'haproxy-trust.pem');
   writeFileSync(trust, identities.trustPem);
@@ -31,16 +33,15 @@ export async function startHaproxyChain(
     const own = `crt ${hops[index]} ca-file ${trust} verify required`;
     const into = index === 0 ? '' : ` ssl ${own} ssl-min-ver TLSv1.3`;
     const onward = index === hops.length - 1 ? '' : ` ssl ${own} ssl-min-ver TLSv1.3`;
-    const file = join(directory, `haproxy-${index}.cfg`);
+    const file = join(directory, `haproxy-${mode}-${index}.cfg`);
     writeFileSync(
       file,
       `defaults
-  mode http
+  mode ${mode}
   timeout connect 5s
   timeout client 60s
   timeout server 60s
-  http-reuse always
-frontend in
+${mode === 'http' ? '  http-reuse always\n' : ''}frontend in
   bind 127.0.0.1:${port}${into}
   default_backend out
 backend out

@@ -9,24 +9,29 @@ interface Latency {
   p99Ms: number;
 }
 
+/** Where a way begins, by its URL without a path, and the HTTP proxy in front of it if it has one. */
+export interface Entrance {
+  url: string;
+  proxy?: string;
+}
+
 /** `count` requests for a page of 10 KB over one kept connection, by ApacheBench. */
-export function keepAliveLatency(port: number, count: number): Promise<Latency> {
-  return apacheBench(port, ['-k', '-n', String(count)], count);
+export function keepAliveLatency(entrance: Entrance, count: number): Promise<Latency> {
+  return apacheBench(entrance, ['-k', '-n', String(count)], count);
 }
 
 /** `count` requests for the same page, each over a connection of its own. */
-export function newConnectionLatency(port: number, count: number): Promise<Latency> {
-  return apacheBench(port, ['-n', String(count)], count);
+export function newConnectionLatency(entrance: Entrance, count: number): Promise<Latency> {
+  return apacheBench(entrance, ['-n', String(count)], count);
 }
 
-async function apacheBench(port: number, options: string[], count: number): Promise<Latency> {
+async function apacheBench({ url, proxy }: Entrance, options: string[], count: number): Promise<Latency> {
   const directory = mkdtempSync(join(tmpdir(), 'move-bench-load-'));
   try {
     const table = join(directory, 'percentiles.csv');
-    const url = `http://127.0.0.1:${port}/page`;
-    const { stdout } = await runChecked('ab', ['-q', '-c', '1', '-e', table, ...options, url], {
-      timeoutMs: 120_000,
-    });
+    const through = proxy === undefined ? [] : ['-X', proxy];
+    const words = ['-q', '-c', '1', '-e', table, ...options, ...through, `${url}/page`];
+    const { stdout } = await runChecked('ab', words, { timeoutMs: 120_000 });
     const complete = Number(/Complete requests:\s+(\d+)/.exec(stdout)?.[1]);
     const failed = Number(/Failed requests:\s+(\d+)/.exec(stdout)?.[1]);
     const refused = /Non-2xx responses/.test(stdout);
@@ -45,15 +50,16 @@ async function apacheBench(port: number, options: string[], count: number): Prom
 
 /** `streams` downloads of a file side by side, by curl. */
 export async function throughput(
-  port: number,
+  { url, proxy }: Entrance,
   file: string,
   streams: number,
 ): Promise<{ bytes: number; megabytesPerSecond: number }> {
   const begun = performance.now();
-  const url = `http://127.0.0.1:${port}/${file}`;
+  const through = proxy === undefined ? [] : ['--proxy', `http://${proxy}`];
   const sizes = await Promise.all(
     Array.from({ length: streams }, async () => {
-      const words = ['-sS', '--fail', '-o', '/dev/null', '-w', '%{size_download}', url];
+      const what = ['-o', '/dev/null', '-w', '%{size_download}', `${url}/${file}`];
+      const words = ['-sS', '--fail', ...through, ...what];
       return Number((await runChecked('curl', words, { timeoutMs: 120_000 })).stdout);
     }),
   );

@@ -10,6 +10,8 @@ import type { BenchProcesses } from './processes.ts';
 import { firstLine, untilListening } from './processes.ts';
 
 const host = fileURLToPath(new URL('overlay-host.ts', import.meta.url));
+/** As control starts agents. */
+const agentOptions = ['--initial-old-space-size=64', '--max-semi-space-size=2'];
 const commandLine = fileURLToPath(new URL('../../../dist/cli.mjs', import.meta.url));
 
 /**
@@ -21,7 +23,7 @@ export async function startOverlayChain(
   processes: BenchProcesses,
   identities: BenchIdentities,
   originPort: number,
-): Promise<{ port: number; pids: number[] }> {
+): Promise<{ port: number; httpProxyPort: number; pids: number[] }> {
   const { gatewayPath } = buildNative(directory);
   const gatewaySocket = join(directory, 'gateway.sock');
   const addresses = ['--service-address', '127.0.0.1', '--source-address', '127.0.0.1'];
@@ -34,11 +36,7 @@ export async function startOverlayChain(
     '3600',
   ]);
   const startHost = async (options: OverlayHostOptions) => {
-    const child = processes.start(
-      process.execPath,
-      ['--initial-old-space-size=64', host],
-      JSON.stringify(options),
-    );
+    const child = processes.start(process.execPath, [...agentOptions, host], JSON.stringify(options));
     return { pid: child.pid!, ...(await firstLine<{ port: number }>(child)) };
   };
   const site = await startHost({ role: 'site', identity: identities.site, gatewaySocket });
@@ -61,7 +59,7 @@ export async function startOverlayChain(
     writeFileSync(join(directory, `client-${name}.pem`), pem, { mode: 0o600 });
     chmodSync(join(directory, `client-${name}.pem`), 0o600);
   }
-  const port = await freePort();
+  const [port, httpProxyPort] = [await freePort(), await freePort()];
   const forwarder = processes.start(process.execPath, [
     commandLine,
     'connect',
@@ -73,11 +71,14 @@ export async function startOverlayChain(
     `127.0.0.1:${accessPoint.port}`,
     '--forward',
     `${port}=${benchService}:${originPort}`,
+    '--http',
+    `127.0.0.1:${httpProxyPort}`,
   ]);
   await firstLine(forwarder);
   await untilListening(port);
   return {
     port,
+    httpProxyPort,
     pids: [forwarder.pid!, accessPoint.pid, servlet.pid, site.pid, gateway.pid!],
   };
 }

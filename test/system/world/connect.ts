@@ -3,6 +3,7 @@ import { createInterface } from 'node:readline';
 import type { OutputOf } from '../../../core/contract/contract.ts';
 import type { RemoteProgram } from '../../../core/fleet/host-connection.ts';
 import type { ProbeOutcome } from '../../../core/measure/probe-sample.ts';
+import type { ForwarderStatus } from '../../../core/overlay/forwarder/status.ts';
 import type { LabHosts } from './lab-hosts.ts';
 
 /** What `move connect` needs; without a PKCS#12 it is given the PEM files. */
@@ -55,6 +56,8 @@ export class Connected {
       name: string;
       /** Fixed ports, as `move connect --forward` takes them. */
       forwards?: readonly string[];
+      /** Further words of the command. */
+      more?: string;
     },
   ): Promise<Connected> {
     const base = `/root/${options.name}`;
@@ -73,7 +76,7 @@ export class Connected {
     const ways = options.accessPoints.map((address) => `--access-point ${address}`).join(' ');
     const program = await hosts.start(
       host,
-      `echo $$ > ${base}.pid; exec /opt/move/bin/move connect ${who} --trust ${base}.trust.pem ${ways} --http 127.0.0.1:0 --socks 127.0.0.1:0 ${forwards}`,
+      `echo $$ > ${base}.pid; exec /opt/move/bin/move connect ${who} --trust ${base}.trust.pem ${ways} --http 127.0.0.1:0 --socks 127.0.0.1:0 ${forwards} ${options.more ?? ''}`,
     );
     return new Connected(hosts, host, `${base}.pid`, await firstLine(program));
   }
@@ -93,6 +96,12 @@ export class Connected {
       },
     );
     return readFetched(said.stdout);
+  }
+
+  /** What the forwarder says that it is doing, and why. */
+  async status(): Promise<ForwarderStatus> {
+    const said = await this.#hosts.run(this.host, `curl -sf -m 5 ${this.ready.httpProxy}/status`);
+    return JSON.parse(said.stdout) as ForwarderStatus;
   }
 
   /**

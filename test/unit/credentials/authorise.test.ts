@@ -163,13 +163,12 @@ describe('authorise', () => {
     const bound = await certificate({ boundAddress: '10.9.0.2', boundAccessPoint: 'node-3' });
     const there = { ...rules, peerAddress: '::ffff:10.9.0.2', accessPoint: 'node-3' };
     expect(authorise(bound, there).boundAddress).toBe('10.9.0.2');
-    for (const wrong of [
-      { peerAddress: '10.9.0.3' },
-      { peerAddress: undefined },
-      { accessPoint: 'node-4' },
-    ]) {
-      expect(() => authorise(bound, { ...there, ...wrong })).toThrow(withCode('SCOPE_DENIED'));
+    for (const wrong of [{ peerAddress: '10.9.0.3' }, { peerAddress: undefined }]) {
+      expect(() => authorise(bound, { ...there, ...wrong })).toThrow(withCode('ADDRESS_DENIED'));
     }
+    expect(() => authorise(bound, { ...there, accessPoint: 'node-4' })).toThrow(
+      withCode('ACCESS_POINT_DENIED'),
+    );
   });
 });
 

@@ -40,6 +40,77 @@ describe('authority', () => {
   const overlay = async (name: string) =>
     authority.issue({ profile: 'overlay', name, addresses: ['10.0.0.1'], key: (await keyFor(name)).key });
 
+  describe('renewal', () => {
+    const ada = (renewals: number) =>
+      authority.issueByHand({
+        profile: 'client',
+        name: 'Ada',
+        services: ['shop.example'],
+        lifetimeMs: DAY,
+        renewals,
+      });
+    const request = async (name = 'Ada') => (await generateKeyAndRequest(name)).requestPem;
+
+    it('repeats name, services and lifetime for a new key, as often as was allowed', async () => {
+      const first = await ada(2);
+      clock.advance(0.7 * DAY);
+      const second = await authority.renew(first.identity.serial, await request());
+      expect(second.identity).toMatchObject({ name: 'Ada', role: 'client', services: ['shop.example'] });
+      expect(second.identity.notAfter - first.identity.notAfter).toBeCloseTo(0.7 * DAY, -4);
+      expect(second.identity.keyFingerprint).not.toBe(first.identity.keyFingerprint);
+      clock.advance(0.7 * DAY);
+      const third = await authority.renew(second.identity.serial, await request());
+      for (const { identity } of [second, third])
+        await expect(authority.renew(identity.serial, await request())).rejects.toEqual(
+          withCode('RENEWAL_DENIED'),
+        );
+    });
+
+    it('does not exceed what was allowed when two ask at once', async () => {
+      const { identity } = await ada(1);
+      const requests = await Promise.all([request(), request()]);
+      const outcomes = await Promise.allSettled(requests.map((pem) => authority.renew(identity.serial, pem)));
+      expect(outcomes.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
+      expect(authority.list()).toHaveLength(2);
+    });
+
+    it('is denied where none was allowed, after the end, for others than clients, to the tested and the revoked', async () => {
+      const denied = async (serial: string, code = 'RENEWAL_DENIED') =>
+        expect(authority.renew(serial, await request())).rejects.toEqual(withCode(code));
+      await denied((await ada(0)).identity.serial);
+      await denied((await overlay('node-1')).identity.serial);
+      await denied('00', 'CERTIFICATE_UNKNOWN');
+      const tested = await authority.issueByHand({
+        profile: 'client',
+        name: 'Ada',
+        services: ['shop.example'],
+        boundAccessPoint: 'node-1',
+        renewals: 3,
+      });
+      await denied(tested.identity.serial);
+      const other = await ada(3);
+      await expect(authority.renew(other.identity.serial, await request('Eve'))).rejects.toEqual(
+        withCode('REQUEST_INVALID'),
+      );
+      await authority.revoke(other.identity.serial);
+      await denied(other.identity.serial);
+      const late = await ada(3);
+      clock.advance(DAY + 1_000);
+      await denied(late.identity.serial);
+    });
+
+    it('revokes with a certificate what it was renewed to, and not what it came from', async () => {
+      const first = await ada(5);
+      const second = await authority.renew(first.identity.serial, await request());
+      const third = await authority.renew(second.identity.serial, await request());
+      await authority.revoke(second.identity.serial, 'keyCompromise');
+      expect(authority.revokedSerials()).toEqual(new Set([second.identity.serial, third.identity.serial]));
+      await expect(authority.renew(first.identity.serial, await request())).rejects.toEqual(
+        withCode('RENEWAL_DENIED'),
+      );
+    });
+  });
+
   describe('on disk', () => {
     it('lets nobody but its owner read the directory, the key and the list', async () => {
       authority.close();

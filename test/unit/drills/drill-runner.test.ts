@@ -21,6 +21,7 @@ class World {
   floodStartedAt = Number.POSITIVE_INFINITY;
   overlayShape = (_at: number): Partial<ProbeSample> => ({});
   moves = true;
+  nodeReturns = true;
   preparation = async (_signal: AbortSignal): Promise<readonly string[]> => [];
   #alarm: ((at: number) => void) | undefined;
 
@@ -73,6 +74,14 @@ class World {
         };
         check();
       }),
+    awaitReturn: (since, signal) =>
+      new Promise((resolve, reject) => {
+        signal.addEventListener('abort', () => reject(new MoveError('CANCELLED', 'The wait was cancelled.')));
+        if (!this.nodeReturns) return;
+        const [detectedAt, retreatedAt, returnedAt] = [since + 200, since + 600, since + 15_000] as const;
+        this.clock.after(15_000, () => resolve({ detectedAt, retreatedAt, left: true, returnedAt }));
+      }),
+    ringViolations: async () => 0,
     tell: (event) => this.events.push(event),
   };
 
@@ -135,6 +144,38 @@ test('a quiet minute sends nothing and waits for no move', async () => {
   const quiet = planDrill({ kind: 'quiet-minute', service: 'shop.example', site: 'a1' });
   const report = await world.run(undefined, quiet);
   expect(report).toMatchObject({ verdict: true, alarms: 0, attack: { kind: 'none' } });
+  expect([...world.running]).toEqual([]);
+});
+
+const nodeFlood = planDrill({
+  kind: 'node-flood',
+  service: 'shop.example',
+  site: 'node-4',
+  senders: ['bot-1', 'bot-2'],
+});
+
+test('a node flood waits for the node to return, and expects no move', async () => {
+  const world = new World();
+  world.moves = false;
+  const report = await world.run(undefined, nodeFlood);
+  expect(report.hypothesis.filter((statement) => !statement.held)).toEqual([]);
+  expect(report).toMatchObject({ verdict: true, detectedMs: 200, outageMs: null });
+  expect(report.attack).toMatchObject({ kind: 'node-flood', targetSite: 'node-4', bots: ['bot-1', 'bot-2'] });
+  expect([...world.running]).toEqual([]);
+});
+
+test('a node that does not return, or a ring that is broken, fails a node flood', async () => {
+  const world = new World();
+  world.moves = false;
+  world.nodeReturns = false;
+  world.ports.ringViolations = async () => 2;
+  const report = await world.run(undefined, nodeFlood);
+  expect(report.verdict).toBe(false);
+  expect(report.hypothesis.filter((statement) => !statement.held).map(({ measured }) => measured)).toEqual([
+    null,
+    2,
+    null,
+  ]);
   expect([...world.running]).toEqual([]);
 });
 

@@ -28,6 +28,8 @@ function hoped(change: Partial<DrillObservations> = {}): DrillObservations {
       offeredMbit: 59.8,
       seconds: 8,
     },
+    nodeReturn: undefined,
+    ringViolations: null,
     preparation: [],
     alarmsAt: [FLOOD + 110],
     decidedAt: FLOOD + 160,

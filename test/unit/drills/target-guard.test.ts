@@ -74,6 +74,17 @@ describe('what is allowed', () => {
     expect(judgeTarget(surge, onClient)).toEqual(surge);
   });
 
+  test('a bot floods an overlay node only when it says so, and nothing else by that name', () => {
+    const storm = { ...flood, purpose: 'node-flood', address: '198.18.100.1' };
+    expect(judgeTarget(storm, onBot())).toEqual(storm);
+    expect(refuseEarly(storm, manifest)).toEqual(storm);
+    for (const address of ['198.18.1.11', '198.18.1.200', '198.18.100.101', '198.18.200.1', '198.18.100.2'])
+      expect(() => judgeTarget({ ...storm, address }, onBot())).toThrow(refusal);
+    expect(() => judgeTarget(storm, onClient)).toThrow(refusal);
+    expect(() => judgeTarget({ ...storm, mbit: 201 }, onBot())).toThrow(refusal);
+    expect(() => judgeTarget({ ...storm, seconds: 60, mbit: 200, port: 0 }, onBot())).toThrow(refusal);
+  });
+
   test('the control plane hears the same early', () => {
     expect(refuseEarly(flood, manifest)).toEqual(flood);
     expect(() => refuseEarly({ ...flood, address: '198.18.100.1' }, manifest)).toThrow(refusal);

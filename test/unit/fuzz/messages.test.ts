@@ -2,7 +2,10 @@ import { duplexPair } from 'node:stream';
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { SftpFields, SftpFrameReader } from '../../../core/moves/sftp/frames.ts';
+import { registerClientCalls } from '../../../core/overlay/client-calls.ts';
 import { verifyLocationRecord } from '../../../core/overlay/location-record.ts';
+import { verifyNodeList } from '../../../core/overlay/node-list.ts';
+import { ServiceWatch } from '../../../core/overlay/service-watch.ts';
 import { ResumableSession } from '../../../core/overlay/session/resumable-session.ts';
 import {
   frameStart,
@@ -10,9 +13,11 @@ import {
   sessionFrame,
   sessionFrameHeaderBytes,
 } from '../../../core/overlay/session/session-wire.ts';
+import { StreamRouter } from '../../../core/overlay/stream-router.ts';
 import { MoveError } from '../../../core/runtime/errors.ts';
+import type { Link } from '../../../core/runtime/link/link.ts';
 import { jsonLinesPort } from '../../../core/runtime/message-ports/json-lines-port.ts';
-import { readTestIdentity } from '../../support/authority.ts';
+import { createTestAuthority, readTestIdentity } from '../../support/authority.ts';
 import { HandClock } from '../../support/hand-clock.ts';
 import { World } from '../ring/world.ts';
 import { chunked, wireValue } from './wire.ts';
@@ -174,6 +179,91 @@ it('a location record is proven or refused, whatever it claims: 5,000 times', ()
     }),
     options(5_000),
   );
+});
+
+it('a list of overlay nodes is proven or refused, whatever it claims: 1,000 times', async () => {
+  const { certificatePem } = await createTestAuthority();
+  const number = fc.oneof(fc.constantFrom(1, 1_000, 20_000), wireValue);
+  const node = fc.oneof(
+    fc.record({
+      name: fc.oneof(fc.constant('node-1'), fc.string({ unit: 'binary', maxLength: 3 }), wireValue),
+      address: fc.oneof(fc.constant('192.0.2.1:7400'), wireValue),
+      identifier: fc.oneof(fc.constant('ab'), wireValue),
+    }),
+    wireValue,
+  );
+  const list = fc.oneof(
+    fc.record({
+      ...{ version: number, issuedAt: number, expiresAt: number },
+      nodes: fc.oneof(fc.array(node, { maxLength: 3 }), wireValue),
+      signature: fc.oneof(fc.constant('AAAA'), wireValue),
+    }),
+    wireValue,
+  );
+  fc.assert(
+    fc.property(list, (candidate) => {
+      expect(outcome(() => verifyNodeList(candidate, { trustPem: [certificatePem], now: 1_500 }))).toMatch(
+        /^NODE_LIST_INVALID$|^VALUE_NOT_JSON$/,
+      );
+    }),
+    options(1_000),
+  );
+});
+
+it('what clients ask of an access point is answered or refused, however it is put: 6,000 times', async () => {
+  const client = { role: 'client', name: 'ada', services: ['shop.example'], serial: '01' };
+  const router = new StreamRouter({ readIdentity: () => client, events: () => undefined });
+  const clock = new HandClock();
+  const locator = {
+    locate: async () => {
+      throw new MoveError('SERVICE_NOT_FOUND', 'Nobody announces it.');
+    },
+    watch: () => () => undefined,
+  };
+  registerClientCalls({
+    router,
+    watch: new ServiceWatch(locator, clock),
+    name: 'node-1',
+    nodeList: () => undefined,
+    homeOf: () => 'a1',
+    renew: async () => {
+      throw new MoveError('RENEWAL_DENIED', 'Not today.');
+    },
+  });
+  const link = {
+    closed: new Promise(() => undefined),
+    isOpen: true,
+    notify: () => undefined,
+  } as unknown as Link;
+  const params = fc.oneof(
+    fc.record({ service: fc.oneof(fc.constant('shop.example'), wireValue) }),
+    fc.record({ requestPem: fc.oneof(fc.constant('-----BEGIN X'), wireValue) }),
+    wireValue,
+  );
+  const seen = new Set<string>();
+  await fc.assert(
+    fc.asyncProperty(
+      fc.constantFrom('nodes.list', 'location.home', 'certificate.renew'),
+      params,
+      async (method, given) => {
+        try {
+          await router.handlers.onCall!(method, given, link);
+          seen.add('answered');
+        } catch (thrown) {
+          expect(thrown).toBeInstanceOf(MoveError);
+          seen.add((thrown as MoveError).code);
+        }
+      },
+    ),
+    options(6_000),
+  );
+  expect([...seen].sort()).toEqual([
+    'NODE_LIST_MISSING',
+    'RENEWAL_DENIED',
+    'REQUEST_INVALID',
+    'SCOPE_DENIED',
+    'SERVICE_NOT_FOUND',
+  ]);
 });
 
 it('messages of SFTP are read or refused, however they are made: 10,000 times', () => {

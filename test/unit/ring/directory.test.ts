@@ -218,6 +218,45 @@ describe('the directory', () => {
     expect(await overlay.find('node-7')).toMatchObject({ site: 'b1', epoch: 2 });
   });
 
+  it('believes no holder that withholds the record, and none that replays an old one', async () => {
+    const old = overlay.record('a1', 1);
+    await overlay.announce(old, 'a1');
+    await overlay.announce(overlay.record('b1', 2), 'b1');
+    const holders = await overlay.holders();
+    const lies: ((method: string) => unknown)[] = [() => ({ record: null }), () => ({ record: old })];
+    for (const lie of lies) {
+      // All but one of those that hold the record lie, the directory node first of all.
+      for (const liar of holders.slice(0, -1)) {
+        const node = overlay.nodes.get(liar) as RingNode;
+        overlay.network.attach(node.status().identifier, async (method, params, from) =>
+          method.startsWith('directory.') ? lie(method) : await node.handle(method, params, from),
+        );
+      }
+      const asker = await overlay.bystander();
+      expect(await overlay.find(asker)).toMatchObject({ site: 'b1', epoch: 2 });
+      const locator = new RingLocator({ directory: overlay.directory(asker), clock: overlay.clock });
+      await expect(overlay.during(locator.locate(service))).resolves.toMatchObject({ site: 'b1' });
+      await overlay.during(locator.close());
+    }
+  });
+
+  it('asks and tells a few nodes only, in a ring of 64', async () => {
+    overlay = new Overlay();
+    overlay.ring(64);
+    await overlay.pass(30_000);
+    overlay.calls.length = 0;
+    await overlay.announce(overlay.record('a1', 1), 'a1');
+    const told = new Set(overlay.calls.map((call) => call.split(' ').at(-1)));
+    expect(overlay.heldAt().sort()).toEqual([...(await overlay.holders())].sort());
+    expect(told.size).toBeLessThanOrEqual(3);
+    overlay.calls.length = 0;
+    const before = overlay.network.calls;
+    expect(await overlay.find(await overlay.bystander())).toMatchObject({ site: 'a1' });
+    expect(overlay.calls).toHaveLength(3);
+    // The lookup itself, beside what maintenance says meanwhile.
+    expect(overlay.network.calls - before).toBeLessThan(40);
+  });
+
   it('remembers the epoch after the record itself has expired', async () => {
     await overlay.announce(overlay.record('b1', 2), 'b1');
     await overlay.pass(lifeMs + 1000);

@@ -3,11 +3,14 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { allCommands } from '../../../core/cli/commands/all-commands.ts';
 import { schemaSources } from '../../../core/cli/commands/schema-command.ts';
+import { readPemFiles, replaceIdentityFiles } from '../../../core/cli/identity-files.ts';
+import { readPkcs12 } from '../../../core/cli/read-pkcs12.ts';
 import { contract } from '../../../core/contract/contract.ts';
 import type { Drill, Move, Service } from '../../../core/contract/domain.ts';
 import { type ConsoleState, emptyState } from '../../../core/contract/state.ts';
 import { lockHome } from '../../../core/control/home-lock.ts';
 import { MoveError } from '../../../core/runtime/errors.ts';
+import { createTestAuthority } from '../../support/authority.ts';
 import { MoveHarness } from './move-harness.ts';
 
 let move: MoveHarness;
@@ -185,12 +188,14 @@ describe('commands of the contract', () => {
   });
 
   test('ring verify succeeds only when the invariant holds', async () => {
-    const ring = { id: 'ring', culprit: null, rule: null, verifiedAt: 1 } as const;
-    let holds: boolean | null = true;
-    await move.control({ 'ring.verify': () => ({ ring: { ...ring, holds } }) });
+    const found = { members: ['n1'], absent: [], silent: [], successorListLength: 4, readings: 1 };
+    const violation = { rule: 'ordered-ring', culprit: 'n1', sentence: 'n1 goes on to n3, past n2.' };
+    let violations: (typeof violation)[] = [];
+    await move.control({ 'ring.verify': () => ({ ...found, ok: violations.length === 0, violations }) });
     expect((await move.run('ring', 'verify')).code).toBe(0);
-    holds = false;
-    expect((await move.run('ring', 'verify')).code).toBe(1);
+    violations = [violation];
+    const broken = await move.run('ring', 'verify');
+    expect(broken).toMatchObject({ code: 1, printed: [{ ok: false, violations: [violation] }] });
   });
 });
 
@@ -553,6 +558,7 @@ describe('credentials', () => {
     expect(control.calls[0]?.input).toEqual({
       name: 'Ada L.',
       services: 'any',
+      renewals: 12,
       days: 1,
       password: 'long enough',
     });
@@ -632,6 +638,7 @@ describe('connect', () => {
         settings.push(given);
         return {
           ready: { httpProxy: 'http://127.0.0.1:8080' },
+          status: () => ({ line: 'overlay via node-1' }),
           close: async () => void settings.push('closed'),
         };
       },
@@ -639,6 +646,8 @@ describe('connect', () => {
     move.onPrint = () => move.stop.abort();
   });
   const file = (name: string) => path.join(move.home, name);
+  const pair = async () =>
+    (await createTestAuthority()).issue({ role: 'client', name: 'ada', services: ['shop.example'] });
   const base = () => [
     'connect',
     '--trust',
@@ -689,7 +698,46 @@ describe('connect', () => {
     expect((await move.run(...base(), '--pkcs12', file('p12'), '--http', '127.0.0.1:1')).code).toBe(2);
   });
 
+  test('takes the way, the file of the list, and where renewed certificates go; finishes a renewal cut short', async () => {
+    const pem = ['--certificate', file('cert'), '--key', file('key'), '--http', '127.0.0.1:1'];
+    await move.run(...base(), ...pem);
+    expect(settings[0]).toMatchObject({ way: 'overlay' });
+    expect(settings[0]).not.toHaveProperty('renewed');
+    await move.run(...base(), ...pem, '--way', 'auto', '--state', file('list'), '--renew');
+    expect(settings[2]).toMatchObject({
+      way: 'auto',
+      stateFile: file('list'),
+      renewed: { certificate: file('cert'), key: file('key') },
+    });
+
+    const [before, after] = [await pair(), await pair()];
+    fs.writeFileSync(file('cert'), before.certificatePem);
+    fs.writeFileSync(file('cert.part'), after.certificatePem);
+    fs.writeFileSync(file('key'), after.keyPem);
+    await move.run(...base(), ...pem);
+    expect(settings[4]).toMatchObject({ certificatePem: after.certificatePem, keyPem: after.keyPem });
+    expect(fs.readFileSync(file('cert'), 'utf8')).toBe(after.certificatePem);
+    expect(fs.existsSync(file('cert.part'))).toBe(false);
+  });
+
+  test('a renewed certificate takes the place of the one before, in PEM and in PKCS#12, for its owner alone', async () => {
+    const { certificatePem, keyPem, trustPem } = await pair();
+    const renewed = { certificatePem, keyPem, authorityPem: trustPem[0]! };
+    fs.chmodSync(file('cert'), 0o644);
+    await replaceIdentityFiles({ certificate: file('cert'), key: file('key') }, renewed);
+    await replaceIdentityFiles({ pkcs12: file('p12'), password: 'hush hush' }, renewed);
+    expect(readPemFiles({ certificate: file('cert'), key: file('key') })).toEqual({ certificatePem, keyPem });
+    expect(readPkcs12(fs.readFileSync(file('p12')), 'hush hush').certificatePem.trim()).toBe(
+      certificatePem.trim(),
+    );
+    for (const name of ['cert', 'key', 'p12']) expect(fs.statSync(file(name)).mode & 0o777).toBe(0o600);
+  });
+
   test.each<[string[], RegExp]>([
+    [
+      ['--certificate', 'KEY', '--key', 'KEY', '--http', '127.0.0.1:1', '--way', 'home'],
+      /--way must be one of/,
+    ],
     [['--http', '127.0.0.1:1'], /Say who you are/],
     [['--certificate', 'KEY', '--http', '127.0.0.1:1'], /Say who you are/],
     [['--certificate', 'KEY', '--key', 'KEY'], /Say what to serve/],

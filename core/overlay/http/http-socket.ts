@@ -1,10 +1,10 @@
-import type { LinkStream } from '../../runtime/link/link-stream.ts';
+import type { Duplex } from 'node:stream';
 
 /**
  * Gives a stream the few methods by which Node's HTTP agent keeps connections: an idle timer and the
  * settings of a TCP socket, which mean nothing on a stream of a link.
  */
-export function asHttpSocket(stream: LinkStream): LinkStream {
+export function asHttpSocket<Stream extends Duplex>(stream: Stream): Stream {
   let timer: NodeJS.Timeout | undefined;
   const target = Object.assign(stream, {
     timeout: 0,
