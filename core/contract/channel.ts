@@ -226,6 +226,10 @@ export function serveContract<C extends AnyContract, Caller>(
       running.delete(message.id);
       return;
     }
+    if (typeof ('call' in message ? message.call : message.listen) !== 'string') {
+      port.close();
+      return;
+    }
     void serve(message);
   });
 

@@ -3,6 +3,9 @@ import type { z } from 'zod';
 import type { Clock } from '../runtime/clock.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { Random } from '../runtime/random.ts';
+import { TokenBucket } from '../runtime/token-bucket.ts';
+import type { BufferBudgetOptions } from './buffer-budget.ts';
+import { BufferBudget, defaultBufferBudget } from './buffer-budget.ts';
 import type { OverlayIdentity } from './identity.ts';
 import { mayReach } from './identity.ts';
 import { joinStreams } from './join-streams.ts';
@@ -29,6 +32,21 @@ export interface AccessPointOptions {
   attachDeadlineMs?: number;
   maxSessions?: number;
   maxSessionsPerClient?: number;
+  /** Sessions that one certificate may begin in a second, in the long run and at once. */
+  sessionRate?: { perSecond: number; burst: number };
+  /** What may wait in memory for readers that do not read. */
+  buffers?: Partial<BufferBudgetOptions>;
+}
+
+/** A session costs an access point about 0.5 ms: one certificate so takes at most a fifth of a processor by opening. */
+const defaultSessionRate = { perSecond: 400, burst: 4000 };
+/** What it costs beside: given up before it was answered, which is cheap for the client only; cut, because it was not read. */
+const extraTokens = { givenUp: 16, cut: 64 };
+const clientsAtMost = 8192;
+
+interface ClientUse {
+  sessions: number;
+  bucket: TokenBucket;
 }
 
 export interface SessionStatus {
@@ -60,10 +78,12 @@ type ServiceRequest = StreamRequest<z.infer<typeof serviceHeaderSchema>>;
 export class AccessPoint {
   readonly #options: AccessPointOptions;
   readonly #carried = new Set<Carried>();
-  readonly #perClient = new Map<string, number>();
+  readonly #perClient = new Map<string, ClientUse>();
+  readonly #buffers: BufferBudget;
 
   constructor(options: AccessPointOptions) {
     this.#options = options;
+    this.#buffers = new BufferBudget({ ...defaultBufferBudget, clock: options.clock, ...options.buffers });
     options.router.registerStream<z.infer<typeof serviceHeaderSchema>>({
       kind: 'service',
       roles: ['client'],
@@ -93,6 +113,7 @@ export class AccessPoint {
     for (const { session } of [...this.#carried]) {
       session.destroy(new MoveError('LINK_CLOSED', 'The access point is shutting down.'));
     }
+    this.#buffers.close();
   }
 
   /**
@@ -174,7 +195,20 @@ export class AccessPoint {
       throw toMoveError(thrown);
     }
     this.#count(carried, 1);
-    session.once('close', () => this.#onClosed(carried));
+    const unwatch = this.#buffers.add({
+      owner: identity.serial,
+      bytes: () => session.bufferedBytes,
+      moved: () => session.counters.upBytes + session.counters.downBytes,
+      cut: (error) => {
+        this.#charge(identity.serial, extraTokens.cut);
+        session.destroy(error);
+      },
+    });
+    session.once('close', () => {
+      unwatch();
+      if (session.counters.downBytes === 0) this.#charge(identity.serial, extraTokens.givenUp);
+      this.#onClosed(carried);
+    });
     void carrier.run();
     return session;
   }
@@ -201,12 +235,18 @@ export class AccessPoint {
         service,
       });
     }
-    const perClient = this.#perClient.get(identity.serial) ?? 0;
+    const use = this.#clientUse(identity.serial);
     if (
       this.#carried.size >= (this.#options.maxSessions ?? 8192) ||
-      perClient >= (this.#options.maxSessionsPerClient ?? 512)
+      use.sessions >= (this.#options.maxSessionsPerClient ?? 64)
     ) {
       return new MoveError('TOO_MANY_SESSIONS', 'Too many connections are open; close some and try again.');
+    }
+    if (!use.bucket.take(this.#options.clock.monotonic())) {
+      return new MoveError(
+        'TOO_MANY_SESSIONS',
+        'Too many connections are opened in a short time; keep them open, or wait a moment.',
+      );
     }
     return undefined;
   }
@@ -246,8 +286,27 @@ export class AccessPoint {
     if (by === 1) this.#carried.add(carried);
     else this.#carried.delete(carried);
     const { serial } = carried.client;
-    const count = (this.#perClient.get(serial) ?? 0) + by;
-    if (count > 0) this.#perClient.set(serial, count);
-    else this.#perClient.delete(serial);
+    this.#clientUse(serial).sessions += by;
+  }
+
+  #charge(serial: string, tokens: number): void {
+    this.#clientUse(serial).bucket.charge(this.#options.clock.monotonic(), tokens);
+  }
+
+  /** What a certificate uses. It is forgotten when nothing is open any more and its rate has recovered. */
+  #clientUse(serial: string): ClientUse {
+    const now = this.#options.clock.monotonic();
+    let use = this.#perClient.get(serial);
+    if (!use) {
+      if (this.#perClient.size >= clientsAtMost)
+        for (const [other, { sessions, bucket }] of this.#perClient)
+          if (sessions === 0 && bucket.level(now) === 1) this.#perClient.delete(other);
+      use = {
+        sessions: 0,
+        bucket: new TokenBucket(this.#options.sessionRate ?? defaultSessionRate, now),
+      };
+      this.#perClient.set(serial, use);
+    }
+    return use;
   }
 }

@@ -1,6 +1,8 @@
 import type { NodeList } from '../contract/node-list.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { systemClock } from '../runtime/clock.ts';
+import type { DoorLimitOptions } from '../runtime/door-limits.ts';
+import { DoorLimits, defaultDoorLimits } from '../runtime/door-limits.ts';
 import { MoveError } from '../runtime/errors.ts';
 import type { Link, LinkLimits } from '../runtime/link/link.ts';
 import type { LinkIdentity } from '../runtime/link/link-tls.ts';
@@ -8,6 +10,7 @@ import type { Random } from '../runtime/random.ts';
 import { secureRandom } from '../runtime/random.ts';
 import type { SessionStatus } from './access-point.ts';
 import { AccessPoint } from './access-point.ts';
+import type { BufferBudgetOptions } from './buffer-budget.ts';
 import { type RenewCertificate, registerClientCalls } from './client-calls.ts';
 import { type Door, type DoorOptions, listenDoor } from './door/door.ts';
 import type { Authorise, ReadIdentity } from './identity.ts';
@@ -48,6 +51,10 @@ export interface OverlayNodeOptions {
   pathPolicy?: (service: string) => PathPolicy;
   parkDeadlineMs?: number;
   limits?: Partial<LinkLimits>;
+  /** What each address, and all together, may ask of this node's doors. */
+  doorLimits?: Partial<DoorLimitOptions>;
+  /** What may wait in memory for clients that do not read. */
+  buffers?: Partial<BufferBudgetOptions>;
 }
 
 export interface OverlayNodeStatus {
@@ -80,6 +87,8 @@ export interface OverlayNode {
   readonly router: StreamRouter;
   /** The links this node dials: `pool.call(target, method, params, …)` for ring and directory. */
   readonly pool: LinkPool;
+  /** Who may come in, by address: for every door of this node, so that an address has one share of all. */
+  readonly doorLimits: DoorLimits;
   /** Keeps links to all of `peers()` warm; call it again when the peers changed. */
   refreshPeers(): void;
   /** Dials sites ahead of need, as before a move, so that the first session pays no handshake. */
@@ -130,6 +139,7 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
     clock,
     random,
     ...(options.parkDeadlineMs === undefined ? {} : { parkDeadlineMs: options.parkDeadlineMs }),
+    ...(options.buffers ? { buffers: options.buffers } : {}),
   });
   registerClientCalls({
     router,
@@ -140,6 +150,15 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
     renew: options.renew,
   });
   const servlet = registerServlet(router, { pool });
+  const doorLimits = new DoorLimits({
+    ...defaultDoorLimits,
+    clock,
+    isKnown: (address) =>
+      options
+        .peers()
+        .some((peer) => peer.address.startsWith(`${address}:`) || peer.address.startsWith(`[${address}]:`)),
+    ...options.doorLimits,
+  });
   const server = await listenRouted({
     ...options.listen,
     identity: options.identity,
@@ -148,6 +167,7 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
     events,
     clock,
     ...(options.limits ? { limits: options.limits } : {}),
+    door: doorLimits,
   });
 
   const refreshPeers = () =>
@@ -166,6 +186,7 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
     port: server.port,
     router,
     pool,
+    doorLimits,
     refreshPeers,
     prepare(sites) {
       for (const site of sites) {

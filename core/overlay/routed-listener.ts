@@ -1,4 +1,5 @@
 import { type Clock, systemClock } from '../runtime/clock.ts';
+import type { DoorLimits } from '../runtime/door-limits.ts';
 import type { Link, LinkLimits } from '../runtime/link/link.ts';
 import type { LinkServer } from '../runtime/link/link-server.ts';
 import { listenLinks } from '../runtime/link/link-server.ts';
@@ -17,6 +18,8 @@ export interface RoutedListenerOptions {
   events: OverlayEvents;
   clock?: Clock;
   limits?: Partial<LinkLimits>;
+  /** Who may come in, by address. */
+  door?: DoorLimits;
 }
 
 /** Listens for links whose streams, calls and notices `router` hands out. @throws MoveError `LISTEN_FAILED`. */
@@ -29,6 +32,7 @@ export function listenRouted(options: RoutedListenerOptions): Promise<LinkServer
     verifyPeer: (certificate, from) => void options.authorise(certificate, from),
     handlers: router.handlers,
     ...(options.limits ? { limits: options.limits } : {}),
+    ...(options.door ? { door: options.door } : {}),
     ...(options.clock ? { clock: options.clock } : {}),
     onLink(link) {
       const peer = notePeer(router.identityOf(link), link.remoteAddress);

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { IncomingStream, Link, LinkHandlers } from '../runtime/link/link.ts';
 import type { LinkStream } from '../runtime/link/link-stream.ts';
+import { NoteLimit } from '../runtime/note-limit.ts';
 import type { OverlayIdentity, ReadIdentity } from './identity.ts';
 import type { OverlayEvents } from './overlay-event.ts';
 import { notePeer } from './overlay-event.ts';
@@ -46,6 +47,9 @@ function isDenial(error: MoveError): boolean {
   return /_DENIED$|^CERTIFICATE_|^HEADER_INVALID$/.test(error.code);
 }
 
+const kindsOfRefusals = 1024;
+const messageAtMost = 1000;
+
 type Route = (incoming: IncomingStream, link: Link, identity: OverlayIdentity) => void;
 const kindSchema = z.looseObject({ kind: z.string() });
 
@@ -56,6 +60,7 @@ const kindSchema = z.looseObject({ kind: z.string() });
 export class StreamRouter {
   readonly #readIdentity: ReadIdentity;
   readonly #events: OverlayEvents;
+  readonly #notes = new NoteLimit(kindsOfRefusals);
   readonly #streams = new Map<string, Route>();
   readonly #calls = new Map<string, CallMethod>();
   readonly #notices = new Map<string, NoticeMethod>();
@@ -76,15 +81,7 @@ export class StreamRouter {
         if (settled) return;
         settled = true;
         const service = Object(incoming.header) as { service?: unknown };
-        if (isDenial(error))
-          this.#events({
-            type: 'refused',
-            where: kind.where,
-            code: error.code,
-            message: error.message,
-            peer: notePeer(identity, link.remoteAddress),
-            ...(typeof service.service === 'string' ? { service: service.service.slice(0, 253) } : {}),
-          });
+        if (isDenial(error)) this.#refused(kind.where, error, identity, link, service.service);
         incoming.refuse(error);
       };
       const header = kind.schema.safeParse(incoming.header);
@@ -127,6 +124,27 @@ export class StreamRouter {
     this.#notices.set(method.method, method);
   }
 
+  /** Tells of a refusal, unless its holder is told of all the time; what he wrote himself is cut. */
+  #refused(
+    where: StreamKind<unknown>['where'] | 'call',
+    error: MoveError,
+    identity: OverlayIdentity,
+    link: Link,
+    service?: unknown,
+  ): void {
+    const passed = this.#notes.pass(`${identity.serial} ${error.code}`);
+    if (!passed) return;
+    const more = passed.untold === 0 ? '' : ` So were ${passed.untold} others since the last note.`;
+    this.#events({
+      type: 'refused',
+      where,
+      code: error.code,
+      message: `${error.message.slice(0, messageAtMost)}${more}`,
+      peer: notePeer(identity, link.remoteAddress),
+      ...(typeof service === 'string' ? { service: service.slice(0, 253) } : {}),
+    });
+  }
+
   /** Who is at the other end of a link. */
   identityOf(link: Link): OverlayIdentity {
     let identity = this.#identities.get(link);
@@ -148,13 +166,7 @@ export class StreamRouter {
         return;
       }
       const error = new MoveError('STREAM_KIND_UNKNOWN', 'This host has nothing to offer for such a stream.');
-      this.#events({
-        type: 'refused',
-        where: 'stream',
-        code: error.code,
-        message: error.message,
-        peer: notePeer(identity, link.remoteAddress),
-      });
+      this.#refused('stream', error, identity, link);
       incoming.refuse(error);
     },
     onCall: (method, params, link) => {
@@ -163,13 +175,7 @@ export class StreamRouter {
       if (!entry) throw new MoveError('METHOD_UNKNOWN', `This host does not answer ${method}.`, { method });
       if (!entry.roles.includes(identity.role)) {
         const error = new MoveError('ROLE_DENIED', `A ${identity.role} may not call ${method}.`, { method });
-        this.#events({
-          type: 'refused',
-          where: 'call',
-          code: error.code,
-          message: error.message,
-          peer: notePeer(identity, link.remoteAddress),
-        });
+        this.#refused('call', error, identity, link);
         throw error;
       }
       return entry.handle(params, { identity, link });

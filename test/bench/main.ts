@@ -10,6 +10,10 @@ const benches: Readonly<Record<string, { what: string; load: () => Promise<Bench
     what: 'what a stock OCR solves of the human test, and what passing costs a bot',
     load: () => import('./human-test.ts'),
   },
+  limits: {
+    what: 'what honest clients of an access point notice, and what it holds, while it is attacked in ten ways',
+    load: () => import('./limits.ts'),
+  },
 };
 
 /** One bench: gets the words after its name and returns what it measured, with units in the names. */

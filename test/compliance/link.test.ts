@@ -203,6 +203,28 @@ for (const [name, pair] of Object.entries(transports)) {
       await client.openStream({}, { deadlineMs: 2000 });
     });
 
+    it('tells of errors that are about giant messages in short ones', async () => {
+      const giant = 'x'.repeat(200_000);
+      const { client } = await pair({
+        handlers: {
+          onStream: (incoming) =>
+            incoming.refuse(
+              new MoveError('HEADER_INVALID', `Not ${giant}${giant}.`, { giant, again: giant }),
+            ),
+          onCall: (method) => {
+            throw new MoveError('METHOD_UNKNOWN', `No ${method}${method}.`, { method, again: method });
+          },
+        },
+      });
+      const refused = await client.openStream({}, { deadlineMs: 2000 }).catch((error: MoveError) => error);
+      expect(refused).toMatchObject({ code: 'HEADER_INVALID', details: {} });
+      const failed = await client.call(giant, null, { deadlineMs: 2000 }).catch((error: MoveError) => error);
+      expect(failed).toMatchObject({ code: 'METHOD_UNKNOWN', details: {} });
+      expect(client.isOpen).toBe(true);
+      client.openStreamNow({ giant });
+      expect(await client.closed).toMatchObject({ code: 'LINK_PROTOCOL' });
+    });
+
     it('gives up waiting for acceptance by deadline and by signal', async () => {
       const { client } = await pair({ handlers: { onStream: () => undefined } });
       await expect(client.openStream({}, { deadlineMs: 20 })).rejects.toMatchObject({
@@ -325,6 +347,37 @@ describe('links and strangers', () => {
     const error = await new Promise<Error>((resolve) => socket.on('error', resolve));
     expect(String(error)).toMatch(/alert|protocol|ECONNRESET/i);
     expect(refused[0]?.code).toBe('LINK_HANDSHAKE');
+  });
+
+  it('cuts a peer that asks without end and reads nothing, before much is kept for it', async () => {
+    const accepted = Promise.withResolvers<Link>();
+    const server = await listenLinks({
+      host: '127.0.0.1',
+      port: 0,
+      identity: () => far,
+      verifyPeer: () => undefined,
+      onLink: accepted.resolve,
+    });
+    open.push(() => server.close());
+    const socket = tlsConnect({
+      host: '127.0.0.1',
+      port: server.port,
+      rejectUnauthorized: false,
+      key: near.keyPem,
+      cert: near.certificatePem,
+      ALPNProtocols: ['move-link/1'],
+    });
+    open.push(() => socket.destroy());
+    socket.on('error', () => undefined);
+    socket.write(jsonFrame(frameType.hello, 0, { version: 1, windowBytes: 262_144 }));
+    const pings = Buffer.concat(Array.from({ length: 4096 }, () => frameHeader(frameType.ping, 1, 0)));
+    const ask = () => {
+      while (!socket.destroyed && socket.write(pings));
+      socket.once('drain', ask);
+    };
+    const link = await accepted.promise;
+    ask();
+    expect(await link.closed).toMatchObject({ code: 'LINK_OVERLOADED' });
   });
 
   it('drops a peer that never finishes its handshake or greeting', async () => {

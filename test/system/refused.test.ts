@@ -39,12 +39,13 @@ describe.skipIf(why !== null)(
         5_000,
       );
 
-    const dialNode = (from: string) => world.hosts.tcp(from, world.address(node, 'global'), linkPort);
+    const dialNode = (from: string, to = node) =>
+      world.hosts.tcp(from, world.address(to, 'global'), linkPort);
 
     /** A link from a host to an overlay node with whatever identity. @throws MoveError the node's objection. */
-    const link = async (from: string, identity: LinkIdentity): Promise<Link> =>
+    const link = async (from: string, identity: LinkIdentity, to = node): Promise<Link> =>
       connectLink({
-        transport: await dialNode(from),
+        transport: await dialNode(from, to),
         identity,
         verifyPeer: () => undefined,
         deadlineMs: 10_000,
@@ -156,6 +157,42 @@ describe.skipIf(why !== null)(
           await person.stop();
         }
       }, 60_000);
+
+      it('with a revoked one, at every access point: live links are cut within a second', async () => {
+        const issued = await world.issue({ name: 'Everywhere Example' });
+        const identity = { ...issued, trustPem: [trustPem] };
+        const nodes = Array.from({ length: 8 }, (_, index) => `node-${index + 1}`);
+        const links = await Promise.all(nodes.map((name) => link('client-2', identity, name)));
+        try {
+          const askedAt = performance.now();
+          const cut = links.map(async (each) => ({
+            code: (await each.closed)?.code,
+            afterMs: performance.now() - askedAt,
+          }));
+          await world.client.call('credential.revoke', {
+            serial: issued.credential.id,
+            reason: 'keyCompromise',
+          });
+          for (const { code, afterMs } of await Promise.all(cut)) {
+            expect(code).toBe('CERTIFICATE_REVOKED');
+            expect(afterMs).toBeLessThan(1_000);
+          }
+          const again = await Promise.all(
+            nodes.map((name) =>
+              link('client-2', identity, name).then(
+                (each) => {
+                  each.close();
+                  return 'connected';
+                },
+                (error: MoveError) => error.code,
+              ),
+            ),
+          );
+          expect(again).toEqual(nodes.map(() => 'CERTIFICATE_REVOKED'));
+        } finally {
+          for (const each of links) each.close();
+        }
+      }, 30_000);
 
       it('with one that somebody else signed', async () => {
         const foreign = await createTestAuthority('MOVE authority');

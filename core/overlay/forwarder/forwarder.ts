@@ -85,6 +85,8 @@ const noNews = new Set(['NODE_LIST_MISSING', 'DEADLINE_EXCEEDED', 'LINK_BROKEN',
 const movedSchema = z.object({ service: z.string() });
 const listAnswerSchema = z.object({ list: z.unknown() });
 const loopback = '127.0.0.1';
+/** Of programs on this machine, at each door; an access point takes fewer sessions from one certificate. */
+const connectionsAtMost = 512;
 
 /**
  * Starts the client's forwarder: a warm link to an access point and one that stands by, a local HTTP proxy, a SOCKS proxy and fixed ports.
@@ -238,6 +240,7 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
 }
 
 function listen(server: Server, { host, port }: ListenAddress): Promise<string> {
+  server.maxConnections = connectionsAtMost;
   return new Promise((resolve, reject) => {
     server.once('error', (cause: NodeJS.ErrnoException) => {
       const why = cause.code === 'EADDRINUSE' ? 'another program uses it' : cause.message;

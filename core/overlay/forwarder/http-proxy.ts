@@ -27,6 +27,9 @@ export interface HttpProxyOptions {
 const replayable = new Set(['GET', 'HEAD', 'OPTIONS']);
 const maxReplays = 3;
 
+/** Headers come at once, at most 16 KiB of them (Node's own limit); a body may take as long as it takes. */
+const timeLimits = { headersTimeout: 15_000, requestTimeout: 0, maxHeaderSize: 16_384 };
+
 /** Connections to services, kept alive between requests for as long as the way they go is the right one. */
 class StreamAgent extends Agent {
   readonly #open: (service: string, port: number) => Promise<Opened>;
@@ -34,7 +37,7 @@ class StreamAgent extends Agent {
   readonly #spent = new WeakSet<Duplex>();
 
   constructor(open: (service: string, port: number) => Promise<Opened>, keepAlive: boolean) {
-    super({ keepAlive, maxSockets: 256, maxFreeSockets: 32, scheduling: 'lifo' });
+    super({ keepAlive, maxSockets: 48, maxFreeSockets: 32, scheduling: 'lifo' });
     this.#open = open;
   }
 
@@ -94,7 +97,7 @@ export function createHttpProxy(options: HttpProxyOptions): Server {
     }
   });
 
-  const server = createServer((request, response) => {
+  const server = createServer(timeLimits, (request, response) => {
     let target: URL;
     let service: string;
     try {

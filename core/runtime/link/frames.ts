@@ -52,6 +52,14 @@ export function jsonFrame(type: number, id: number, value: unknown): Buffer {
   return Buffer.concat([frameHeader(type, id, body.length), body]);
 }
 
+/** The longest header of a stream, and the longest reason for ending something. */
+const maxHeaderBytes = 16_384;
+
+function longest(type: number): number {
+  if (type === frameType.data) return maxDataBytes;
+  return type >= frameType.call && type <= frameType.notify ? maxMessageBytes : maxHeaderBytes;
+}
+
 export interface FrameSink {
   /** Part of a DATA frame; a frame may come in several parts. */
   onData(id: number, part: Buffer): void;
@@ -105,8 +113,7 @@ export class FrameReader {
     this.#type = this.#header[0]!;
     this.#left = this.#header.readUIntBE(1, 3);
     this.#id = this.#header.readUInt32BE(4);
-    const limit = this.#type === frameType.data ? maxDataBytes : maxMessageBytes;
-    if (this.#left > limit) {
+    if (this.#left > longest(this.#type)) {
       throw new MoveError('LINK_PROTOCOL', 'The peer sent a frame longer than the protocol allows.', {
         type: this.#type,
         bytes: this.#left,

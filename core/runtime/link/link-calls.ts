@@ -1,6 +1,6 @@
 import type { Clock } from '../clock.ts';
 import { MoveError, toMoveError } from '../errors.ts';
-import { peerError } from './error-body.ts';
+import { errorFrame, peerError } from './error-body.ts';
 import { frameType, jsonFrame } from './frames.ts';
 
 interface CallParts {
@@ -92,7 +92,7 @@ export class LinkCalls {
         throw new MoveError('METHOD_UNKNOWN', `This end of the link does not answer ${method}.`, { method });
       frame = jsonFrame(frameType.result, id, await handler(method, params));
     } catch (thrown) {
-      frame = jsonFrame(frameType.fault, id, toMoveError(thrown).toBody());
+      frame = errorFrame(frameType.fault, id, toMoveError(thrown));
     } finally {
       if (counted) this.#underWay -= 1;
     }

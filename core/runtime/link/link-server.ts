@@ -1,9 +1,13 @@
 import type { AddressInfo, Socket } from 'node:net';
+import { createServer } from 'node:net';
 import { systemClock } from '../clock.ts';
+import type { DoorPass, DoorRefusal } from '../door-limits.ts';
+import { DoorLimits } from '../door-limits.ts';
 import { MoveError, toMoveError } from '../errors.ts';
 import type { Link } from './link.ts';
 import type { LinkIdentity, LinkOptions, RefusedPeer } from './link-tls.ts';
 import { establishLink, linkTlsServer, plainAddress, renewedSettings } from './link-tls.ts';
+import { RefusalNotes } from './refusal-notes.ts';
 
 export interface ListenOptions extends LinkOptions {
   host: string;
@@ -12,10 +16,14 @@ export interface ListenOptions extends LinkOptions {
   /** Asked for every connection, so that a renewed certificate is used without a restart. */
   identity: () => LinkIdentity;
   onLink: (link: Link) => void;
-  /** A connection that did not become a link, for the journal. */
+  /** A connection that did not become a link, for the journal; of a flood of them only now and then one. */
   onRefused?: (error: MoveError, peer: RefusedPeer) => void;
+  /** Milliseconds from the connection until it is a link, both handshakes included. */
   handshakeDeadlineMs?: number;
-  maxLinks?: number;
+  /** Who may come in, by address; shared with other doors of the same host where it has any. */
+  door?: DoorLimits;
+  /** Links that one certificate may have open at once. */
+  maxLinksEach?: number;
 }
 
 export interface LinkServer {
@@ -29,53 +37,114 @@ export interface LinkServer {
   close(): Promise<void>;
 }
 
-/** Listens for links on TCP. @throws MoveError `LISTEN_FAILED`. */
+const refusals: Record<DoorRefusal, { code: string; message: string }> = {
+  rate: {
+    code: 'TOO_MANY_HANDSHAKES',
+    message: 'A connection was refused unheard: too many come from this address, or from all together.',
+  },
+  pending: {
+    code: 'TOO_MANY_UNFINISHED',
+    message: 'A connection was refused unheard: too many others have not shown who they are.',
+  },
+  established: { code: 'TOO_MANY_LINKS', message: 'This host carries as many links as it may.' },
+};
+
+/**
+ * Listens for links on TCP. A connection that `door` does not let in is reset before any work is done for it; of the
+ * others none is believed, or kept longer than the deadline, until both handshakes are done.
+ * @throws MoveError `LISTEN_FAILED`.
+ */
 export async function listenLinks(options: ListenOptions): Promise<LinkServer> {
+  const clock = options.clock ?? systemClock;
   const handshakeDeadlineMs = options.handshakeDeadlineMs ?? 5000;
-  const maxLinks = options.maxLinks ?? 4096;
+  const maxLinksEach = options.maxLinksEach ?? 32;
+  const door = options.door ?? new DoorLimits();
+  const notes = new RefusalNotes((error, peer) => options.onRefused?.(error, peer), clock);
   let identity = options.identity();
-  const server = linkTlsServer(identity, handshakeDeadlineMs);
   const links = new Set<Link>();
-  // Room for handshakes under way beside the links.
-  server.maxConnections = maxLinks + 256;
-  const connections = new Set<Socket>();
-  server.prependListener('connection', (connection: Socket) => {
-    connections.add(connection);
-    connection.once('close', () => connections.delete(connection));
+  const linksOf = new Map<string, number>();
+  const connections = new Map<string, { socket: Socket; pass: DoorPass; deadline: number }>();
+  const keyOf = (socket: { remoteAddress?: string | undefined; remotePort?: number | undefined }) =>
+    `${socket.remoteAddress} ${socket.remotePort}`;
+
+  // It never listens: connections that were let in are handed to it.
+  const tls = linkTlsServer(identity, handshakeDeadlineMs);
+  const server = createServer({ noDelay: true }, (socket) => {
+    const { remoteAddress } = socket;
+    const pass = door.admit(remoteAddress);
+    if (typeof pass === 'string') {
+      // A reset leaves nothing behind here, not even a connection that waits for its end.
+      socket.resetAndDestroy();
+      const { code, message } = refusals[pass];
+      const peer = { remoteAddress: plainAddress(remoteAddress), certificate: undefined };
+      notes.note(code, peer, () => new MoveError(code, message));
+      return;
+    }
+    const key = keyOf(socket);
+    connections.set(key, { socket, pass, deadline: clock.monotonic() + handshakeDeadlineMs });
+    socket.once('close', () => {
+      connections.delete(key);
+      pass.release();
+    });
     const current = options.identity();
-    if (current === identity) return;
-    identity = current;
-    server.setSecureContext(renewedSettings(current));
+    if (current !== identity) {
+      identity = current;
+      tls.setSecureContext(renewedSettings(current));
+    }
+    tls.emit('connection', socket);
   });
-  server.on('tlsClientError', (cause, socket) => {
+  tls.on('tlsClientError', (cause, socket) => {
     const remoteAddress = plainAddress(socket.remoteAddress);
     // Node leaves a socket open whose handshake ran out of time.
     socket.destroy();
-    options.onRefused?.(
-      new MoveError('LINK_HANDSHAKE', `A TLS handshake failed: ${cause.message}.`, {}, cause),
+    notes.note(
+      'LINK_HANDSHAKE',
       { remoteAddress, certificate: undefined },
+      () => new MoveError('LINK_HANDSHAKE', `A TLS handshake failed: ${cause.message}.`, {}, cause),
     );
   });
-  server.on('secureConnection', (socket) => {
+  tls.on('secureConnection', (socket) => {
+    const connection = connections.get(keyOf(socket));
+    if (!connection) {
+      socket.destroy();
+      return;
+    }
     const peer: RefusedPeer = {
       remoteAddress: plainAddress(socket.remoteAddress),
       certificate: socket.getPeerX509Certificate(),
     };
-    if (links.size >= maxLinks) {
-      socket.destroy();
-      options.onRefused?.(
-        new MoveError('TOO_MANY_LINKS', 'This host carries as many links as it may.'),
-        peer,
-      );
-      return;
-    }
-    establishLink(socket, 'server', options, { ms: handshakeDeadlineMs }).then(
+    const refused = (error: MoveError) => notes.note(error.code, peer, () => error);
+    const ms = Math.max(1, connection.deadline - clock.monotonic());
+    establishLink(socket, 'server', options, { ms }).then(
       (link) => {
+        const serial = link.peerCertificate.serialNumber;
+        const own = linksOf.get(serial) ?? 0;
+        const error =
+          own >= maxLinksEach
+            ? new MoveError(
+                'TOO_MANY_LINKS',
+                `This certificate has ${own} links open here; close some and try again.`,
+                { limit: maxLinksEach },
+              )
+            : connection.pass.establish()
+              ? undefined
+              : new MoveError('TOO_MANY_LINKS', refusals.established.message);
+        if (error) {
+          link.close(error);
+          refused(error);
+          return;
+        }
+        linksOf.set(serial, own + 1);
         links.add(link);
-        void link.closed.then(() => links.delete(link));
+        void link.closed.then(() => {
+          links.delete(link);
+          const left = (linksOf.get(serial) ?? 1) - 1;
+          if (left > 0) linksOf.set(serial, left);
+          else linksOf.delete(serial);
+        });
         options.onLink(link);
       },
-      (thrown) => options.onRefused?.(toMoveError(thrown), peer),
+      (thrown) => refused(toMoveError(thrown)),
     );
   });
   await new Promise<void>((resolve, reject) => {
@@ -117,8 +186,8 @@ export async function listenLinks(options: ListenOptions): Promise<LinkServer> {
       const done = new Promise<void>((resolve) => server.close(() => resolve()));
       for (const link of [...links]) link.close();
       // Links have a second to say goodbye; handshakes under way go with whatever is left then.
-      (options.clock ?? systemClock).after(1100, () => {
-        for (const connection of connections) connection.destroy();
+      clock.after(1100, () => {
+        for (const { socket } of connections.values()) socket.destroy();
       });
       return done;
     },

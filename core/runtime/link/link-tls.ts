@@ -1,11 +1,12 @@
 import type { X509Certificate } from 'node:crypto';
+import { constants } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import type { Server, TLSSocket } from 'node:tls';
 import { createServer, connect as tlsConnect } from 'node:tls';
 import type { Clock } from '../clock.ts';
 import { systemClock } from '../clock.ts';
 import { MoveError, toMoveError } from '../errors.ts';
-import { peerError } from './error-body.ts';
+import { errorFrame, peerError } from './error-body.ts';
 import { frameHeaderBytes, frameType, jsonFrame, parseJsonBody } from './frames.ts';
 import type { LinkHandlers, LinkLimits, VerifyPeer } from './link.ts';
 import { defaultLimits, Link } from './link.ts';
@@ -58,10 +59,16 @@ const tlsSettings = (identity: LinkIdentity) => ({
   rejectUnauthorized: false,
 });
 
+/** Of the accepting end. It resumes nothing: that would not prove the certificate's issuer and dates again. */
+const serverSettings = (identity: LinkIdentity) => ({
+  ...tlsSettings(identity),
+  secureOptions: constants.SSL_OP_NO_TICKET,
+});
+
 /** A TLS server for links. It hands out sockets whose peers are *not* yet judged: see establishLink. */
 export function linkTlsServer(identity: LinkIdentity, handshakeDeadlineMs: number): Server {
   return createServer({
-    ...tlsSettings(identity),
+    ...serverSettings(identity),
     requestCert: true,
     handshakeTimeout: handshakeDeadlineMs,
     noDelay: true,
@@ -69,7 +76,7 @@ export function linkTlsServer(identity: LinkIdentity, handshakeDeadlineMs: numbe
 }
 
 /** The settings a running server takes over when its certificate was renewed. */
-export const renewedSettings = tlsSettings;
+export const renewedSettings = serverSettings;
 
 /** An IPv4 address that came in over an IPv6 socket, as IPv4. */
 export const plainAddress = (address: string | undefined): string | undefined =>
@@ -146,7 +153,7 @@ export function establishLink(
       socket.on('error', () => undefined);
       if (goodbye) {
         socket.resume();
-        socket.end(jsonFrame(frameType.goodbye, 0, error.toBody()));
+        socket.end(errorFrame(frameType.goodbye, 0, error));
         clock.after(1000, () => socket.destroy());
       } else {
         socket.destroy();

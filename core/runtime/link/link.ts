@@ -2,7 +2,7 @@ import type { X509Certificate } from 'node:crypto';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../clock.ts';
 import { MoveError, toMoveError } from '../errors.ts';
-import { peerError } from './error-body.ts';
+import { errorFrame, peerError } from './error-body.ts';
 import {
   FrameReader,
   frameHeader,
@@ -75,8 +75,9 @@ export interface OpenOptions {
 
 /** Bytes that leave in one write at most; the next write waits until the socket has taken them. */
 const batchBytes = 131_072;
-/** Replies a peer may provoke without reading them. */
+/** Replies a peer may provoke without reading them; also in number, because the shortest cost a hundred bytes as well. */
 const overloadBytes = 4 << 20;
+const overloadMessages = 16_384;
 const closeGraceMs = 1000;
 
 /**
@@ -283,7 +284,7 @@ export class Link {
   close(error?: MoveError): void {
     if (this.#state !== 'open') return;
     this.#state = 'closing';
-    const goodbye = jsonFrame(frameType.goodbye, 0, error ? error.toBody() : null);
+    const goodbye = error ? errorFrame(frameType.goodbye, 0, error) : jsonFrame(frameType.goodbye, 0, null);
     this.#socket.write(Buffer.concat([...this.#messages, goodbye]));
     this.#messages = [];
     this.#dropEverything(error ?? this.#closedError());
@@ -319,7 +320,7 @@ export class Link {
     if (this.#isOwn(stream.id)) this.#ownStreams -= 1;
     const unanswered = this.#unanswered.delete(stream);
     if (reset && this.#state === 'open') {
-      this.#send(jsonFrame(unanswered ? frameType.refuse : frameType.reset, stream.id, reset.toBody()));
+      this.#send(errorFrame(unanswered ? frameType.refuse : frameType.reset, stream.id, reset));
     }
   }
 
@@ -327,7 +328,7 @@ export class Link {
     if (this.#state !== 'open') return;
     this.#messages.push(frame);
     this.#messageBytes += frame.length;
-    if (this.#messageBytes > overloadBytes) {
+    if (this.#messageBytes > overloadBytes || this.#messages.length > overloadMessages) {
       this.#fail(
         new MoveError('LINK_OVERLOADED', 'The other end asks without reading the answers.', this.#where()),
       );
@@ -503,7 +504,7 @@ export class Link {
           limit: this.#limits.maxStreams,
         },
       );
-      this.#send(jsonFrame(frameType.refuse, id, error.toBody()));
+      this.#send(errorFrame(frameType.refuse, id, error));
       return;
     }
     const stream = new LinkStream(this.#carrier, id, header, {

@@ -9,6 +9,8 @@ export const benchService = 'shop.example';
 export interface BenchIdentities {
   trustPem: string;
   client: LinkIdentity;
+  /** Another client, who means harm. */
+  mallory: LinkIdentity;
   accessPoint: LinkIdentity;
   servlet: LinkIdentity;
   site: LinkIdentity;
@@ -36,6 +38,7 @@ export async function issueBenchIdentities(directory: string): Promise<BenchIden
     return {
       trustPem: authority.certificatePem,
       client: await issue('client', 'bench'),
+      mallory: await issue('client', 'mallory'),
       accessPoint: await issue('overlay', 'node-1'),
       servlet: await issue('overlay', 'node-2'),
       site: await issue('site', 'a1'),

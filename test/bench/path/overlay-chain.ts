@@ -23,7 +23,12 @@ export async function startOverlayChain(
   processes: BenchProcesses,
   identities: BenchIdentities,
   originPort: number,
-): Promise<{ port: number; httpProxyPort: number; pids: number[] }> {
+): Promise<{
+  port: number;
+  httpProxyPort: number;
+  pids: number[];
+  accessPoint: { port: number; pid: number };
+}> {
   const { gatewayPath } = buildNative(directory);
   const gatewaySocket = join(directory, 'gateway.sock');
   const addresses = ['--service-address', '127.0.0.1', '--source-address', '127.0.0.1'];
@@ -80,5 +85,6 @@ export async function startOverlayChain(
     port,
     httpProxyPort,
     pids: [forwarder.pid!, accessPoint.pid, servlet.pid, site.pid, gateway.pid!],
+    accessPoint,
   };
 }

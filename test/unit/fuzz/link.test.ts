@@ -2,7 +2,12 @@ import { duplexPair } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import fc from 'fast-check';
 import { beforeAll, expect, it } from 'vitest';
-import { sessionHeaderSchema } from '../../../core/overlay/stream-headers.ts';
+import { relayHeaderSchema } from '../../../core/moves/stepping-stone.ts';
+import {
+  serviceHeaderSchema,
+  servletHeaderSchema,
+  sessionHeaderSchema,
+} from '../../../core/overlay/stream-headers.ts';
 import { StreamRouter } from '../../../core/overlay/stream-router.ts';
 import { parsePeer } from '../../../core/ring/messages.ts';
 import { MoveError } from '../../../core/runtime/errors.ts';
@@ -17,18 +22,24 @@ beforeAll(async () => {
   certificate = issued.certificate;
 });
 
+/** Kinds of streams that were asked for in the right way. */
+const opened = new Set<string>();
+
 /** A host's end of a link with something registered of every kind, and the far end's bare socket. */
 function host() {
   const router = new StreamRouter({ readIdentity: readTestIdentity, events: () => undefined });
-  router.registerStream({
-    kind: 'session',
-    roles: ['overlay'],
-    schema: sessionHeaderSchema,
-    where: 'site-door',
-    handle: ({ accept }) => {
-      accept().resume();
-    },
-  });
+  const kinds = { service: serviceHeaderSchema, servlet: servletHeaderSchema, session: sessionHeaderSchema };
+  for (const [kind, schema] of Object.entries({ ...kinds, relay: relayHeaderSchema }))
+    router.registerStream<unknown>({
+      kind,
+      roles: ['overlay'],
+      schema,
+      where: 'stream',
+      handle: ({ accept }) => {
+        opened.add(kind);
+        accept().resume();
+      },
+    });
   router.registerCall({ method: 'ring.notify', roles: ['overlay'], handle: (params) => parsePeer(params) });
   router.registerNotice({
     method: 'ring.step',
@@ -79,4 +90,5 @@ it('a link ends with a reason or goes on, whatever its peer says: 40,000 convers
   // Both ends of the story were told.
   expect(codes.get('LINK_PROTOCOL')).toBeGreaterThan(1_000);
   expect(codes.get('closed')).toBeGreaterThan(1_000);
+  expect([...opened].sort()).toEqual(['relay', 'service', 'servlet', 'session']);
 });

@@ -42,6 +42,24 @@ const { json } = fc.letrec<{ json: unknown }>((tie) => ({
 /** A value of JSON as a peer could send it. */
 export const wireValue: fc.Arbitrary<unknown> = json;
 
+const port = fc.oneof(fc.constant(80), wireValue);
+const epoch = fc.oneof(fc.constant(1), wireValue);
+const name = fc.oneof(fc.constantFrom('shop.example', 'a1', '192.0.2.7', '127.0.0.1:7400'), wireValue);
+
+/** The header of a stream of any kind, now and then with something in it that does not belong there. */
+export const streamHeader: fc.Arbitrary<unknown> = fc.oneof(
+  fc.record({ kind: fc.constant('service'), service: name, port }),
+  fc.record({ kind: fc.constant('servlet'), service: name, site: name, address: name, port, epoch }),
+  fc.record({ kind: fc.constant('session'), service: name, epoch, port }),
+  fc.record({ kind: fc.constant('relay'), host: name, port }),
+  fc.record({
+    kind: fc.constantFrom('state', 'advance', 'storage', '__proto__'),
+    move: wireValue,
+    service: name,
+  }),
+  wireValue,
+);
+
 /** Bytes cut into chunks anywhere, as a socket hands them out. */
 export function chunked(bytes: fc.Arbitrary<Uint8Array>): fc.Arbitrary<Buffer[]> {
   return fc.tuple(bytes, fc.array(fc.integer({ min: 1, max: 40 }), { maxLength: 6 })).map(([whole, cuts]) => {
@@ -59,7 +77,7 @@ export function chunked(bytes: fc.Arbitrary<Uint8Array>): fc.Arbitrary<Buffer[]>
 
 const body = fc.oneof(
   fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)),
-  wireValue.map((value) => Buffer.from(JSON.stringify(value) ?? 'null')),
+  fc.oneof(wireValue, streamHeader).map((value) => Buffer.from(JSON.stringify(value) ?? 'null')),
 );
 const type = fc.oneof(
   { weight: 9, arbitrary: fc.constantFrom(...Object.values(frameType)) },
