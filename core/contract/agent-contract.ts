@@ -78,6 +78,7 @@ export const serviceDescriptionSchema = z.object({
   port: z.number().int().describe('the TCP port that it listens on inside its pod'),
   direct: z.boolean().describe('whether its port is open to everybody at its home, beside the overlay'),
   terminals: z.boolean().describe('whether its programs open terminals'),
+  withoutIoUring: z.boolean().describe('whether its programs are kept from io_uring, which no move carries'),
   storage: z
     .object({ path: z.string(), mountPoint: z.string() })
     .nullable()

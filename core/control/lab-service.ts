@@ -27,6 +27,7 @@ export function describeLabService(
     port: service.port,
     direct: true,
     terminals: false,
+    withoutIoUring: false,
     storage: { path: service.storage, mountPoint: service.mountPoint },
     homeSite: service.homeSite,
     probe: { kind: 'http', port: service.port, path: labProbePath },

@@ -49,6 +49,7 @@ export function describeServiceFile(file: ServiceFile, number: number): ServiceD
     port: file.port,
     direct: file.direct,
     terminals: file.terminals,
+    withoutIoUring: true,
     storage: file.storage ? { path: file.storage.path, mountPoint: file.storage.mountPoint } : null,
     homeSite: file.homeSite,
     probe: http

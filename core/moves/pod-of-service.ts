@@ -21,6 +21,7 @@ export function podOfService(service: ServiceDescription): PodSpec {
     hostname: service.hostname.split('.')[0] ?? 'pod',
     probe: service.probe,
     terminals: service.terminals,
+    withoutIoUring: service.withoutIoUring,
     // Every pod of a site is routed to by the host: no two services may have the same.
     serviceAddress: `100.64.${service.number}.2`,
     sourceAddress: `100.64.${service.number}.3`,

@@ -19,7 +19,7 @@ exec nsenter --net="$namespace" unshare --mount --pid --ipc --uts --fork --propa
  * this shell's place. From the change of root on nothing but the shell itself is used: an image need
  * contain no tool for us. */
 const innerScript = `
-root=$1 name=$2 gateway=$3 service=$4 source=$5 socket=$6 terminals=$7 storages=$8; shift 8
+root=$1 name=$2 gateway=$3 service=$4 source=$5 socket=$6 terminals=$7 rings=$8 storages=$9; shift 9
 hostname "$name"
 mount --bind "$root" "$root"
 cd "$root"
@@ -39,7 +39,7 @@ pivot_root . .old-root
 cd /
 exec </dev/null >>/var/log/pod.log 2>&1
 exec ${gatewayMountPoint} --socket "$socket" --service-address "$service" --source-address "$source" \
-  --old-root /.old-root -- "$@"
+  --io-uring "$rings" --old-root /.old-root -- "$@"
 `;
 
 /**
@@ -68,7 +68,8 @@ export async function startPodInit(
         ...['-e', '-c', outerScript, 'sh', paths.cgroup, paths.networkNamespace],
         ...[innerScript, 'sh', paths.root, spec.hostname, options.gatewayPath],
         ...[serviceAddressOf(spec), sourceAddressOf(spec), gatewaySocketPath],
-        ...[spec.terminals ? 'terminals' : '', String(options.storage.length)],
+        ...[spec.terminals ? 'terminals' : '', spec.withoutIoUring ? 'refused' : 'allowed'],
+        String(options.storage.length),
         ...options.storage.flatMap((storage) => [storage.hostPath, storage.mountPoint]),
         ...spec.command,
       ],

@@ -35,6 +35,8 @@ export interface PodSpec {
   probe: PodProbe;
   /** Whether its programs open terminals of their own: the pod then has a /dev/pts. */
   terminals?: boolean;
+  /** Whether its programs are kept from io_uring, which no checkpoint carries. */
+  withoutIoUring?: boolean;
   /** The virtual address that moves along. Default 100.64.0.2. */
   serviceAddress?: string;
   /** The address the gateway calls the service from. Default 100.64.0.3. */
