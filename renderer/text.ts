@@ -248,7 +248,8 @@ export const text = {
     },
     policySet: (service: string, policy: string) => `${service}: ${policy.toLowerCase()}.`,
     empty: 'No service yet',
-    emptyHint: 'The lab brings a sample service, shop.example. It appears when its pod has started.',
+    emptyHint:
+      'The lab brings a sample service, shop.example. It appears when its pod has started. Others are added with “move service add”.',
     noPath: 'no path in use',
     latestMove: 'Latest move',
   },

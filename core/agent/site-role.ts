@@ -14,7 +14,7 @@ import { LifelineMount } from '../moves/lifeline-mount.ts';
 import { LifelineStorage } from '../moves/lifeline-storage.ts';
 import { MoveSource } from '../moves/move-source.ts';
 import { MoveTarget } from '../moves/move-target.ts';
-import { podIdentifier, podOfService, storageName } from '../moves/pod-of-service.ts';
+import { podIdentifier, podOfService, storageAt } from '../moves/pod-of-service.ts';
 import { StonePath } from '../moves/stone-path.ts';
 import { Announcer } from '../overlay/announcer.ts';
 import type { OverlayIdentity } from '../overlay/identity.ts';
@@ -38,7 +38,7 @@ const livingSchema = z.record(
   z.object({
     service: serviceDescriptionSchema,
     epoch: z.number().int(),
-    storagePath: z.string(),
+    storagePath: z.string().nullable(),
     delegation: delegationSchema,
   }),
 );
@@ -144,7 +144,7 @@ export async function startSiteRole(
   const settle = async (
     service: ServiceDescription,
     epoch: number,
-    storagePath: string,
+    storagePath: string | null,
     delegation: Delegation,
   ) => {
     living = { ...living, [service.hostname]: { service, epoch, storagePath, delegation } };
@@ -159,7 +159,7 @@ export async function startSiteRole(
   };
   /** Direct users reach a service at its home only (MOVE section 2.2.2). */
   const publish = async (service: ServiceDescription) => {
-    if (service.homeSite !== host) return;
+    if (service.homeSite !== host || !service.direct) return;
     await runtime.publish(podIdentifier(service.hostname), {
       hostAddress: configuration.listen.address,
       hostPort: service.port,
@@ -172,7 +172,7 @@ export async function startSiteRole(
   await storage.restore();
   const pods = await runtime.list();
   for (const { service, delegation } of Object.values(living)) {
-    if (service.homeSite !== host) await mount.expect(service.hostname);
+    if (service.storage && service.homeSite !== host) await mount.expect(service.hostname);
     const pod = pods.find((candidate) => candidate.spec.id === podIdentifier(service.hostname));
     if (pod?.phase === 'running' && !source.isLeaving(service.hostname)) announcer.keep(delegation);
   }
@@ -223,10 +223,10 @@ export async function startSiteRole(
         const id = podIdentifier(service.hostname);
         await runtime.discard(id);
         await runtime.create(podOfService(service), {
-          storage: { [storageName]: service.storage.path },
+          storage: storageAt(service.storage?.path ?? null),
           deadlineMs: startDeadlineMs,
         });
-        await settle(service, delegation.epoch, service.storage.path, delegation);
+        await settle(service, delegation.epoch, service.storage?.path ?? null, delegation);
         await publish(service);
         await announcer.announce(delegation);
         return {};
@@ -234,8 +234,12 @@ export async function startSiteRole(
       'site.stop': async ({ service }) => {
         await forget(service);
         const id = podIdentifier(service);
-        await runtime.unpublish(id);
+        // Another site may still have told it to leave; what that left behind goes first.
+        await tidying;
+        if ((await runtime.list()).some((pod) => pod.spec.id === id)) await runtime.unpublish(id);
         await runtime.discard(id);
+        await target.left(service);
+        await storage.close(service);
         return {};
       },
       'source.prepare': async ({ move, service, epoch, target: to }) => {

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { pathPolicySchema, servicePathSchema } from './domain.ts';
 import { doorConfigurationSchema } from './door-configuration.ts';
 import { nodeListSchema } from './node-list.ts';
+import { healthProbeSchema } from './service-file.ts';
 
 /**
  * What a host's agent can be asked, over the control plane's SSH connection to its unix socket.
@@ -79,10 +80,17 @@ export const serviceDescriptionSchema = z.object({
   hostname: z.string(),
   image: z.string(),
   command: z.array(z.string()).min(1),
-  port: z.number().int(),
-  storage: z.object({ path: z.string(), mountPoint: z.string() }),
+  port: z.number().int().describe('the TCP port that it listens on inside its pod'),
+  direct: z.boolean().describe('whether its port is open to everybody at its home, beside the overlay'),
+  terminals: z.boolean().describe('whether its programs open terminals'),
+  withoutIoUring: z.boolean().describe('whether its programs are kept from io_uring, which no move carries'),
+  storage: z
+    .object({ path: z.string(), mountPoint: z.string() })
+    .nullable()
+    .describe('what stays at its home and is reached over the lifeline'),
   homeSite: z.string(),
-  probePath: z.string(),
+  probe: healthProbeSchema,
+  number: z.number().int().min(0).max(255).describe('from which the virtual addresses of its pod follow'),
 });
 export type ServiceDescription = z.infer<typeof serviceDescriptionSchema>;
 

@@ -13,8 +13,10 @@ import {
   ringNodeSchema,
   ringVerificationSchema,
   servicePathSchema,
+  serviceSchema,
 } from './domain.ts';
 import { pathChoiceSchema } from './path-secrecy.ts';
+import { serviceFileSchema } from './service-file.ts';
 import { stateMessageSchema } from './state.ts';
 import { telemetrySchema } from './telemetry.ts';
 
@@ -73,6 +75,10 @@ const hostname = z
   .min(1)
   .max(253)
   .regex(/^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$/, 'must be a lower-case host name such as shop.example');
+const serviceText = z.object({
+  text: z.string().max(65_536).describe('the service file, YAML'),
+  source: z.string().min(1).max(1024).default('service file').describe('what errors call it'),
+});
 const hostIdentifier = z.string().regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be a host name such as b1');
 
 export const requirementSchema = z.object({
@@ -212,6 +218,21 @@ export const contract = {
     'Declines a proposed move; the service stays.',
     z.object({ proposal: z.string() }),
     z.object({ proposal: proposalSchema }),
+  ),
+  'service.check': query(
+    'Reads a service file without adding it; faults are named with their line.',
+    serviceText,
+    z.object({ file: serviceFileSchema }),
+  ),
+  'service.add': command(
+    'Adds a service from its file and starts it at its home site. It stays until it is removed.',
+    serviceText,
+    z.object({ service: serviceSchema }),
+  ),
+  'service.remove': command(
+    'Stops a service that was added, wherever it is, and forgets it. Its storage stays at its home.',
+    z.object({ service: hostname }),
+    z.object({ service: hostname }),
   ),
   'service.policy': command(
     'Sets who decides when a service is attacked: manual (alarm only), approve (ask), automatic (go ahead).',

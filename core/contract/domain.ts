@@ -129,7 +129,8 @@ export const clientHostSchema = z.object({
   id: z.string(),
   role: z.enum(['client', 'bot']),
   reach: reachSchema,
-  path: z.enum(['overlay', 'direct', 'none']).describe('by which way it uses a service now'),
+  path: z.enum(['overlay', 'direct', 'none']).describe('by which way it uses services now'),
+  services: z.array(z.string()).describe('those that it uses'),
   activity: z.string().describe('what it is doing, in words'),
 });
 export type ClientHost = z.infer<typeof clientHostSchema>;

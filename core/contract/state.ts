@@ -18,6 +18,7 @@ import {
   siteSchema,
   stoneSchema,
 } from './domain.ts';
+import { serviceDefinitionSchema } from './service-file.ts';
 
 /** Every collection of the console's state: entities by id. */
 export const collectionSchemas = {
@@ -29,6 +30,7 @@ export const collectionSchemas = {
   stones: stoneSchema,
   clients: clientHostSchema,
   services: serviceSchema,
+  definitions: serviceDefinitionSchema,
   admission: admissionSettingsSchema,
   lifelines: lifelineSchema,
   attacks: attackSchema,

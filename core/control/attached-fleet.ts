@@ -1,12 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { AgentContract, AgentEvent, ServiceDescription } from '../contract/agent-contract.ts';
 import type { Client } from '../contract/channel.ts';
-import { defaultServicePath, type Service } from '../contract/domain.ts';
 import type { NodeList } from '../contract/node-list.ts';
 import type { Change, CollectionName } from '../contract/state.ts';
 import { Fleet, type HostReach } from '../fleet/fleet.ts';
 import type { LabHost, LabManifest } from '../lab/manifest.ts';
-import { apacheCommand } from '../pods/pod-spec.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { Admissions } from './admissions-control.ts';
 import { AgentConnections } from './agent-connections.ts';
@@ -16,25 +14,19 @@ import { DoorKeeper } from './doors.ts';
 import { Drills } from './drills-control.ts';
 import { Enrolment } from './enrolment.ts';
 import { Floods } from './floods.ts';
-import { endpointOf, inventoryOf, publicAddress } from './host-plan.ts';
+import { inventoryOf, publicAddress } from './host-plan.ts';
 import { Moves } from './moves-control.ts';
 import { NodeFloods } from './node-floods.ts';
 import { NodeListKeeper } from './node-list-keeper.ts';
 import { Observer } from './observer.ts';
 import { PeopleFile } from './people-file.ts';
 import { RefusedLoads } from './refused-loads.ts';
-import { Seat } from './seats.ts';
+import { Seating } from './seating.ts';
 import { ServiceKeys } from './service-keys.ts';
 import { pathsOf, ServicePaths } from './service-paths.ts';
+import { Services } from './services-control.ts';
 
-/** How services of an image are started. */
-const imageCommands: Readonly<Record<string, readonly string[]>> = { apache: apacheCommand };
 const agentRoles: readonly string[] = ['overlay', 'site', 'stone'];
-const probePath = '/icons/blank.gif';
-const seatLifetimeMs = 7 * 24 * 3600 * 1000;
-const seatLimitMs = 5_000;
-const startDeadlineMs = 60_000;
-const findAgainMs = 1_000;
 const refusalSilenceMs = 10_000;
 const refusalsRemembered = 1_000;
 
@@ -57,22 +49,20 @@ export class AttachedFleet {
   readonly nodeFloods: NodeFloods;
   readonly #agents: AgentConnections;
   readonly #enrolment: Enrolment;
-  readonly #keys: ServiceKeys;
+  readonly services: Services;
+  readonly #seating: Seating;
   readonly #nodeList: NodeListKeeper;
-  readonly #seats: Seat[] = [];
   readonly #refusedLoads: RefusedLoads;
   #stopping = false;
   readonly #failedAgents = new Set<string>();
   readonly #refusals = new Map<string, number>();
-  readonly #waits = new Set<() => void>();
-  #stopped = false;
 
   constructor(shared: Shared, manifest: LabManifest) {
     const fleet = new Fleet(inventoryOf(manifest, hostKeyFingerprint(manifest.sshHostKey)));
     this.#agents = new AgentConnections(fleet, shared.log);
-    const services = new Map(manifest.services.map((service) => [service.hostname, describe(service)]));
+    const services = new Map<string, ServiceDescription>();
     this.context = { ...shared, manifest, fleet, services, agent: (host) => this.#agents.agent(host) };
-    this.#keys = new ServiceKeys({
+    const keys = new ServiceKeys({
       directory: `${shared.home}/services`,
       authority: shared.authority,
       passphrase: shared.passphrase,
@@ -92,6 +82,7 @@ export class AttachedFleet {
       paths: () => pathsOf(shared.store),
       nodeList: this.#nodeList,
     });
+    this.#seating = new Seating(this.context, () => this.observer);
     this.admissions = new Admissions({
       store: shared.store,
       recorder: shared.recorder,
@@ -103,8 +94,9 @@ export class AttachedFleet {
       tellDoors: () => this.#doors.tellAll(),
     });
     this.#doors = new DoorKeeper(this.context, this.admissions);
-    const seats = () => this.#seats;
-    this.moves = new Moves(this.context, this.#keys, seats);
+    const seats = () => this.#seating.seats;
+    this.services = new Services(this.context, services, keys, this.#seating);
+    this.moves = new Moves(this.context, keys, seats);
     this.response = new AttackResponse(this.context, this.moves);
     this.moves.onTakenBack = () => this.response.reconsider();
     this.floods = new Floods(this.context);
@@ -160,11 +152,7 @@ export class AttachedFleet {
     this.#mustGoOn();
     this.moves.recover();
     this.observer.start();
-    for (const service of this.context.services.values()) {
-      await this.#ensureService(service);
-      this.#mustGoOn();
-    }
-    this.#startSeats();
+    await this.services.start();
     this.#refusedLoads.start();
     store.change([]);
   }
@@ -214,14 +202,13 @@ export class AttachedFleet {
     this.#stopping = true;
     await this.drills.stopAll('the control plane ends');
     await this.floods.stopAll();
-    this.#stopped = true;
-    for (const cancel of this.#waits) cancel();
+    this.services.stop();
     this.observer.stop();
     this.#refusedLoads.stop();
     this.#doors.stop();
     this.#nodeList.stop();
     this.moves.stop();
-    for (const seat of this.#seats) seat.stop();
+    this.#seating.stop();
     this.#agents.close();
     this.context.fleet.close();
   }
@@ -242,176 +229,6 @@ export class AttachedFleet {
       if (outcome.status === 'rejected' && host)
         this.context.log(`${host}: ${toMoveError(outcome.reason).message}`);
     });
-  }
-
-  /** Starts the service at home unless it lives somewhere already. */
-  async #ensureService(description: ServiceDescription): Promise<void> {
-    const { store, recorder } = this.context;
-    const known = store.state.services[description.hostname];
-    const { found, silent } = await this.#find(description.hostname);
-    const moving = Object.values(store.state.moves).some(
-      (move) =>
-        move.service === description.hostname && ['running', 'paused', 'committed'].includes(move.state),
-    );
-    if (known && (found?.site === known.site || moving)) {
-      if (found && !moving)
-        store.change([
-          { op: 'patch', collection: 'services', id: description.hostname, value: { state: 'running' } },
-        ]);
-      // Where a move that an earlier control plane began leaves the service, only its end tells.
-      if (!found) this.#lookAgain(description);
-      return;
-    }
-    if (known && !found && silent.includes(known.site)) {
-      this.#waitForSite(description, known);
-      return;
-    }
-    const epoch = Math.max(found?.epoch ?? 0, known?.epoch ?? 0) + (found ? 0 : 1);
-    const site = found?.site ?? description.homeSite;
-    const service: Service = {
-      id: description.hostname,
-      site,
-      homeSite: description.homeSite,
-      epoch,
-      state: found ? 'running' : 'starting',
-      policy: known?.policy ?? 'approve',
-      staysBehind: [`${description.storage.mountPoint} (document root), reached over the lifeline`],
-      sessions: 0,
-      directory: null,
-      accessPoint: null,
-      servlet: null,
-      path: known?.path ?? defaultServicePath,
-      route: [],
-    };
-    recorder.record({
-      kind: 'intent',
-      type: 'service.starting',
-      tone: 'plain',
-      text: found ? `${service.id} is found at ${site}.` : `${service.id} starts at ${site}.`,
-      subject: service.id,
-      changes: [{ op: 'upsert', collection: 'services', id: service.id, value: service }],
-    });
-    if (found) return;
-    try {
-      const agent = await this.context.agent(site);
-      const delegation = await this.#keys.delegate(service.id, site, epoch);
-      await agent.call('site.start', { service: description, delegation }, { deadlineMs: startDeadlineMs });
-      this.#mustGoOn();
-      recorder.record({
-        kind: 'observation',
-        type: 'service.running',
-        tone: 'good',
-        text: `${service.id} answers at ${site}.`,
-        subject: service.id,
-        changes: [{ op: 'patch', collection: 'services', id: service.id, value: { state: 'running' } }],
-      });
-    } catch (thrown) {
-      this.#mustGoOn();
-      recorder.record({
-        kind: 'observation',
-        type: 'service.failed',
-        tone: 'attack',
-        text: `${service.id} could not be started at ${site}: ${toMoveError(thrown).message}`,
-        subject: service.id,
-        changes: [{ op: 'patch', collection: 'services', id: service.id, value: { state: 'down' } }],
-      });
-    }
-  }
-
-  /** A site that does not answer may still run its pod: nothing is started elsewhere until it has been asked. */
-  #waitForSite(description: ServiceDescription, known: Service): void {
-    if (known.state !== 'down' && !this.#stopped)
-      this.context.recorder.record({
-        kind: 'observation',
-        type: 'service.unseen',
-        tone: 'attack',
-        text: `${known.site}, where ${known.id} lives, does not answer. Nothing is started elsewhere, since it may still run there.`,
-        subject: known.id,
-        changes: [{ op: 'patch', collection: 'services', id: known.id, value: { state: 'down' } }],
-      });
-    this.#lookAgain(description);
-  }
-
-  #lookAgain(description: ServiceDescription): void {
-    if (this.#stopped) return;
-    const cancel = this.context.clock.after(findAgainMs, () => {
-      this.#waits.delete(cancel);
-      void this.#ensureService(description).catch((thrown) =>
-        this.context.log(`looking for ${description.hostname}: ${toMoveError(thrown).message}`),
-      );
-    });
-    this.#waits.add(cancel);
-  }
-
-  /** Where a pod of the service runs, by asking every site, and which sites gave no answer. */
-  async #find(
-    service: string,
-  ): Promise<{ found: { site: string; epoch: number } | null; silent: readonly string[] }> {
-    const silent: string[] = [];
-    const answers = await Promise.all(
-      Object.keys(this.context.store.state.sites).map(async (site) => {
-        try {
-          const agent = await this.context.agent(site);
-          const status = await agent.call('site.status', {}, { deadlineMs: 5_000 });
-          const pod = status.pods.find(
-            (candidate) => candidate.service === service && candidate.state === 'running',
-          );
-          return pod ? { site, epoch: pod.epoch } : null;
-        } catch {
-          silent.push(site);
-          return null;
-        }
-      }),
-    );
-    const running = answers.filter((answer) => answer !== null);
-    return { found: running.sort((a, b) => b.epoch - a.epoch)[0] ?? null, silent };
-  }
-
-  #startSeats(): void {
-    const { manifest, fleet, log, authority, store } = this.context;
-    const clients = Object.values(manifest.hosts).filter((host) => host.role === 'client');
-    const service = manifest.services[0];
-    if (!service) return;
-    const home = manifest.hosts[service.homeSite];
-    const url = `http://${service.hostname}/`;
-    const overlay = async () => {
-      const issued = await authority.issueByHand({
-        profile: 'client',
-        name: `seat at ${clients[0]?.name}`,
-        services: [service.hostname],
-        lifetimeMs: seatLifetimeMs,
-      });
-      return {
-        url,
-        limitMs: seatLimitMs,
-        overlay: {
-          certificatePem: issued.certificatePem,
-          keyPem: issued.privateKeyPem,
-          trustPem: issued.authorityPem,
-          accessPoints: Object.values(manifest.hosts)
-            .filter((host) => host.role === 'overlay')
-            .map(endpointOf),
-        },
-      };
-    };
-    const direct = async () => ({
-      url,
-      limitMs: seatLimitMs,
-      direct: { address: home ? publicAddress(home) : '', port: service.port },
-    });
-    const places = [
-      { host: clients[0], path: 'overlay', configuration: overlay },
-      { host: clients[1], path: 'direct', configuration: direct },
-    ] as const;
-    for (const { host, path, configuration } of places) {
-      if (!host) continue;
-      const seat = new Seat({ fleet, host: host.name, path, service: service.hostname, configuration, log });
-      this.#seats.push(seat);
-      this.observer.watch(seat);
-      seat.start();
-      const activity = `uses ${service.hostname} ${path === 'overlay' ? 'through the overlay' : 'directly'}`;
-      store.change([{ op: 'patch', collection: 'clients', id: host.name, value: { path, activity } }]);
-    }
   }
 
   /** Shows every host of the manifest, and nothing of an earlier lab. */
@@ -514,6 +331,7 @@ export class AttachedFleet {
             role: host.role,
             reach: 'up',
             path: 'none',
+            services: [],
             activity: 'idle',
           },
         });
@@ -624,24 +442,6 @@ export class AttachedFleet {
         actor: `agent:${host}`,
       });
   }
-}
-
-function describe(service: LabManifest['services'][number]): ServiceDescription {
-  const command = imageCommands[service.image];
-  if (!command)
-    throw new MoveError(
-      'IMAGE_UNKNOWN',
-      `Nobody knows how to start a service of the image ${service.image}. Known are: ${Object.keys(imageCommands).join(', ')}.`,
-    );
-  return {
-    hostname: service.hostname,
-    image: service.image,
-    command: [...command],
-    port: service.port,
-    storage: { path: service.storage, mountPoint: service.mountPoint },
-    homeSite: service.homeSite,
-    probePath,
-  };
 }
 
 /** SHA-256 of an OpenSSH public key line, base64 without padding (RFC 4253 section 6.6 blob). */

@@ -66,7 +66,8 @@ export class Drills {
     requireNotHalted(this.#context);
     if (this.#running)
       throw new MoveError('DRILL_RUNNING', 'A drill runs already. Wait for its end or stop everything.');
-    const name = Object.keys(store.state.services)[0] ?? '';
+    // Drills are watched from both ways, overlay and direct: people sit at both for the lab's first service.
+    const name = manifest.services[0]?.hostname ?? '';
     const { state } = serviceOf(this.#context, name);
     const home = state.homeSite;
     if (order.to !== undefined && siteOf(this.#context, order.to).id === home)
@@ -82,12 +83,12 @@ export class Drills {
         'SERVICE_BUSY',
         `A move of ${name} is paused. Let it go on or take it back before you start a drill.`,
       );
-    for (const path of ['overlay', 'direct'] as const) seatOf(this.#seats(), path);
+    for (const path of ['overlay', 'direct'] as const) seatOf(this.#seats(), path, name);
     const role = order.kind === 'honest-surge' ? 'client' : 'bot';
     const senders = Object.values(manifest.hosts)
       .filter((host) => host.role === role)
       .map((host) => host.name);
-    const target = order.kind === 'node-flood' ? this.#accessPoint() : home;
+    const target = order.kind === 'node-flood' ? this.#accessPoint(name) : home;
     const capacityMbit = manifest.hosts[target]?.rateMbit.global ?? 0;
     const plan = planDrill({
       kind: order.kind,
@@ -142,9 +143,9 @@ export class Drills {
     return drill;
   }
 
-  /** The overlay node by which the person on the overlay enters just now. */
-  #accessPoint(): string {
-    const { accessPoint } = seatOf(this.#seats(), 'overlay');
+  /** The overlay node by which the person in front of the service enters just now. */
+  #accessPoint(service: string): string {
+    const { accessPoint } = seatOf(this.#seats(), 'overlay', service);
     const node = accessPoint === null ? undefined : this.#parts.nameOfNode(accessPoint);
     if (node !== undefined && this.#context.store.state.nodes[node]) return node;
     throw new MoveError(
@@ -190,14 +191,14 @@ export class Drills {
 
   #ports(drill: Drill, { mbitEach, connectionsEach, loadMs }: DrillPlan): Omit<DrillPorts, 'prepare'> {
     const { clock, store, fleet, manifest } = this.#context;
-    const service = Object.keys(store.state.services)[0] ?? '';
+    const service = manifest.services[0]?.hostname ?? '';
     const host = manifest.hosts[drill.site];
     const address = host ? publicAddress(host) : '';
     const seconds = loadMs / 1000;
     return {
       clock,
       startProbe: async (way, onSample) => {
-        const seat = seatOf(this.#seats(), way);
+        const seat = seatOf(this.#seats(), way, service);
         const slower = seat.pace(drillPaceMs);
         const silent = seat.onSample(onSample);
         return {

@@ -107,8 +107,8 @@ export class Floods {
   }
 
   #addressOf(service: string | undefined): string {
-    const { manifest, store } = this.#context;
-    const name = service ?? Object.keys(store.state.services)[0] ?? '';
+    const { manifest } = this.#context;
+    const name = service ?? manifest.services[0]?.hostname ?? '';
     const host = manifest.hosts[serviceOf(this.#context, name).state.site];
     if (!host) throw new MoveError('SITE_UNKNOWN', `${name} is at no site of this lab.`);
     return publicAddress(host);

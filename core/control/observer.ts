@@ -72,6 +72,11 @@ export class Observer {
     seat.onSample((sample) => samples.push(sample));
   }
 
+  /** Watches it no more. */
+  unwatch(seat: Seat): void {
+    this.#samples.delete(seat);
+  }
+
   listen(listener: (telemetry: Telemetry) => void): () => void {
     this.#telemetryListeners.add(listener);
     return () => this.#telemetryListeners.delete(listener);

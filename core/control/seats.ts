@@ -171,10 +171,10 @@ function parseJson(line: string): unknown {
   }
 }
 
-/** The seat of a path. @throws MoveError `SEAT_MISSING` when no client host is there for it. */
-export function seatOf(seats: readonly Seat[], path: SeatPath): Seat {
-  const seat = seats.find((candidate) => candidate.path === path);
+/** The seat of a path in front of a service. @throws MoveError `SEAT_MISSING` when there is none. */
+export function seatOf(seats: readonly Seat[], path: SeatPath, service: string): Seat {
+  const seat = seats.find((candidate) => candidate.path === path && candidate.service === service);
   if (!seat)
-    throw new MoveError('SEAT_MISSING', `No client host is there to use the service by the ${path} path.`);
+    throw new MoveError('SEAT_MISSING', `Nobody sits in front of ${service} to use it by the ${path} path.`);
   return seat;
 }

@@ -41,7 +41,8 @@ export interface RunningControl {
   stop(): Promise<void>;
 }
 
-const snapshotName = 'console-1';
+/** Named anew when the state has got a part that older snapshots lack. */
+const snapshotName = 'console-2';
 /** How often to look for a manifest where the file system does not tell, in milliseconds. */
 const manifestWaitMs = 500;
 
@@ -164,6 +165,14 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     'proposal.decline': (input, { caller }) => ({
       proposal: attached().response.decline(input.proposal, caller.kind),
     }),
+    'service.check': (input) => ({ file: attached().services.check(input.text, input.source) }),
+    'service.add': async (input, { caller }) => ({
+      service: await attached().services.add(input.text, input.source, caller.kind),
+    }),
+    'service.remove': async (input, { caller }) => {
+      await attached().services.remove(input.service, caller.kind);
+      return { service: input.service };
+    },
     'service.policy': (input, { caller }) => {
       if (!store.state.services[input.service])
         throw new MoveError('SERVICE_UNKNOWN', `There is no service ${input.service}.`);

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises';
-import { isNode, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
+import { readCheckedYaml } from '../runtime/checked-yaml.ts';
 import { MoveError } from '../runtime/errors.ts';
 
 // the longest name that still fits into an interface's name (15) with its two-letter suffix
@@ -12,6 +12,9 @@ const linkSchema = z.strictObject({
   rateMbit: z.number().min(0.1).max(10_000),
   queueMs: z.number().min(1).max(5_000),
 });
+
+/** Services that a lab may bring along; those that are added have the numbers above. */
+export const labServicesMost = 32;
 
 const delaySchema = z.number().min(0).max(1_000);
 
@@ -54,17 +57,19 @@ export const labSpecSchema = z
       .min(1)
       .max(50),
     ring: z.strictObject({ successorListLength: z.int().min(2).max(16) }).optional(),
-    services: z.array(
-      z.strictObject({
-        hostname: z.hostname(),
-        homeSite: nameSchema,
-        image: z.string().regex(/^[a-z0-9-]+$/),
-        sample: z.string().regex(/^[a-z0-9-]+$/),
-        storage: z.string().regex(/^\/srv\/[a-z0-9-]+$/, 'storage lies in a directory of /srv'),
-        mountPoint: z.string().startsWith('/'),
-        port: z.int().min(1).max(65_535),
-      }),
-    ),
+    services: z
+      .array(
+        z.strictObject({
+          hostname: z.hostname(),
+          homeSite: nameSchema,
+          image: z.string().regex(/^[a-z0-9-]+$/),
+          sample: z.string().regex(/^[a-z0-9-]+$/),
+          storage: z.string().regex(/^\/srv\/[a-z0-9-]+$/, 'storage lies in a directory of /srv'),
+          mountPoint: z.string().startsWith('/'),
+          port: z.int().min(1).max(65_535),
+        }),
+      )
+      .max(labServicesMost),
   })
   .superRefine((spec, context) => {
     const seen = new Map<string, string>();
@@ -120,40 +125,11 @@ export type LinkSpec = z.infer<typeof linkSchema>;
  * @throws MoveError `LAB_SPEC_INVALID`; each fault names its line and field.
  */
 export function parseLabSpec(text: string, source: string): LabSpec {
-  const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines });
-  const faults = document.errors.map((error) => ({
-    line: lines.linePos(error.pos[0]).line,
-    field: '',
-    fault: error.message.split('\n')[0] ?? '',
-  }));
-  if (faults.length === 0) {
-    const parsed = labSpecSchema.safeParse(document.toJS());
-    if (parsed.success) return parsed.data;
-    for (const issue of parsed.error.issues) {
-      faults.push({ line: lineOf(issue.path), field: issue.path.join('.'), fault: issue.message });
-    }
-  }
-  const listed = faults
-    .slice(0, 5)
-    .map(({ line, field, fault }) => `line ${line}${field ? ` (${field})` : ''}: ${fault}`);
-  throw new MoveError(
-    'LAB_SPEC_INVALID',
-    `The lab specification ${source} has faults. ${listed.join('; ')}.`,
-    {
-      source,
-      faults,
-    },
-  );
-
-  // a missing field has no place of its own: then the line of the nearest thing around it
-  function lineOf(path: readonly PropertyKey[]): number {
-    for (let depth = path.length; depth > 0; depth--) {
-      const node = document.getIn(path.slice(0, depth), true);
-      if (isNode(node) && node.range) return lines.linePos(node.range[0]).line;
-    }
-    return 1;
-  }
+  return readCheckedYaml(text, labSpecSchema, {
+    what: 'lab specification',
+    source,
+    code: 'LAB_SPEC_INVALID',
+  });
 }
 
 /**

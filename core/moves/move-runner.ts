@@ -153,7 +153,7 @@ export class MoveRunner {
         ),
         source.call('source.prepare', { move: id, service, epoch, target: endpoint }, options),
       ];
-      if (storageSite !== to)
+      if (this.#service.storage && storageSite !== to)
         steps.push(
           storage.call(
             'storage.open',
@@ -268,7 +268,7 @@ export class MoveRunner {
         { deadlineMs: limits.commit },
       );
       this.#took(answer.phases, {});
-      if (this.#service.homeSite === to) await this.#closeLifeline();
+      if (this.#service.storage && this.#service.homeSite === to) await this.#closeLifeline();
       await this.#gate('firstAnswer');
       this.#begin('firstAnswer');
       const announced = this.#move.phases.find((phase) => phase.phase === 'announce');
@@ -337,6 +337,8 @@ export class MoveRunner {
     // A source that knows of no move may have no pod either, as in a new lab: its lifeline is asked for once then.
     const lifelineTries = known ? rollbackTries : 1;
     const storageSite = this.#service.homeSite;
+    const { storage } = this.#service;
+    if (storage === null) return this.#rolledBack(error, faults);
     if (storageSite === from)
       await attempt(from, (agent) => agent.call('storage.close', { service }, options), lifelineTries);
     else
@@ -345,11 +347,16 @@ export class MoveRunner {
         (agent) =>
           agent.call(
             'storage.open',
-            { service, path: this.#service.storage.path, target: this.#ports.endpoint(from) },
+            { service, path: storage.path, target: this.#ports.endpoint(from) },
             options,
           ),
         lifelineTries,
       );
+    return this.#rolledBack(error, faults);
+  }
+
+  #rolledBack(error: MoveError, faults: readonly string[]): Move {
+    const { from, service } = this.#move;
     const now = this.#ports.now();
     this.#set({
       state: faults.length === 0 ? 'rolled-back' : 'failed',

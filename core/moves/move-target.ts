@@ -16,7 +16,7 @@ import type { IncomingStream, Link } from '../runtime/link/link.ts';
 import type { LifelineMount } from './lifeline-mount.ts';
 import type { PhaseTime } from './move-source.ts';
 import { readBase } from './page-base.ts';
-import { podIdentifier, podOfService, storageName } from './pod-of-service.ts';
+import { podIdentifier, podOfService, storageAt } from './pod-of-service.ts';
 import { type ReceivedState, receiveState } from './state-transfer.ts';
 
 const targetsSchema = z.record(
@@ -26,7 +26,7 @@ const targetsSchema = z.record(
     epoch: z.number().int(),
     state: targetStateSchema,
     source: z.string(),
-    storagePath: z.string(),
+    storagePath: z.string().nullable(),
   }),
 );
 type Targets = z.infer<typeof targetsSchema>;
@@ -76,7 +76,7 @@ export class MoveTarget {
   async restore(): Promise<void> {
     this.#targets = await this.#file.read({});
     for (const { service, state } of Object.values(this.#targets))
-      if (state !== 'discarded' && service.homeSite !== this.#host)
+      if (state !== 'discarded' && service.storage && service.homeSite !== this.#host)
         await this.#mount.expect(service.hostname);
   }
 
@@ -107,8 +107,8 @@ export class MoveTarget {
     );
     if (running)
       throw new MoveError('EPOCH_STALE', `${service.hostname} has epoch ${running.epoch} here already.`);
-    const away = order.storageSite !== this.#host;
-    const storagePath = away ? this.#mount.directory(service.hostname) : service.storage.path;
+    const away = service.storage !== null && order.storageSite !== this.#host;
+    const storagePath = away ? this.#mount.directory(service.hostname) : (service.storage?.path ?? null);
     await this.#set(order.move, {
       service,
       epoch: order.epoch,
@@ -206,7 +206,7 @@ export class MoveTarget {
         this.#targets[move] = { ...target, state: 'verified' };
       } else {
         await this.#runtime.restore(id, join(this.#runDirectory, move, 'state'), {
-          storage: { [storageName]: target.storagePath },
+          storage: storageAt(target.storagePath),
           deadlineMs: restoreDeadlineMs,
         });
         await this.#runtime.probe(id);
@@ -218,7 +218,9 @@ export class MoveTarget {
   }
 
   /** Lifts the fence. Idempotent. @returns what now lives here. */
-  async commit(move: string): Promise<{ service: ServiceDescription; epoch: number; storagePath: string }> {
+  async commit(
+    move: string,
+  ): Promise<{ service: ServiceDescription; epoch: number; storagePath: string | null }> {
     const target = this.#target(move);
     if (target.state !== 'restored' && target.state !== 'live')
       throw new MoveError('MOVE_NOT_RESTORED', 'Only a pod that was restored and probed can be opened.', {

@@ -1,8 +1,8 @@
 import type { ServiceDescription } from '../contract/agent-contract.ts';
-import type { PodSpec } from '../pods/port.ts';
+import type { PodSpec, StoragePaths } from '../pods/port.ts';
 
 /** The name under which a service's storage stands in its checkpoint. */
-export const storageName = 'storage';
+const storageName = 'storage';
 
 /** The pod's identifier on every site: the hostname with dashes for dots. */
 export function podIdentifier(hostname: string): string {
@@ -17,8 +17,18 @@ export function podOfService(service: ServiceDescription): PodSpec {
     image: service.image,
     command: service.command,
     ports: [service.port],
-    storage: [{ mountPoint: service.storage.mountPoint, name: storageName }],
+    storage: service.storage ? [{ mountPoint: service.storage.mountPoint, name: storageName }] : [],
     hostname: service.hostname.split('.')[0] ?? 'pod',
-    probe: { path: service.probePath, port: service.port },
+    probe: service.probe,
+    terminals: service.terminals,
+    withoutIoUring: service.withoutIoUring,
+    // Every pod of a site is routed to by the host: no two services may have the same.
+    serviceAddress: `100.64.${service.number}.2`,
+    sourceAddress: `100.64.${service.number}.3`,
   };
+}
+
+/** The directories of this host behind the pod's storage; none where the service has no storage. */
+export function storageAt(path: string | null): StoragePaths {
+  return path === null ? {} : { [storageName]: path };
 }

@@ -24,8 +24,15 @@ const kinds: readonly { code: string; target: RegExp; sentence: string }[] = [
   },
 ];
 
-/** What one open file's link target (/proc/PID/fd) means for a checkpoint, or undefined. */
-export function blockerOf(target: string, process: string): Blocker | undefined {
+/** A pod with terminals of its own carries both ends of them. */
+const ownTerminal = /^\/dev\/(?:pts\/\d+|pts\/ptmx|ptmx)/;
+
+/**
+ * What one open file's link target (/proc/PID/fd) means for a checkpoint, or undefined. `ownTerminals` says that
+ * the pod has a /dev/pts of its own.
+ */
+export function blockerOf(target: string, process: string, ownTerminals = false): Blocker | undefined {
+  if (ownTerminals && ownTerminal.test(target)) return undefined;
   const kind = kinds.find((candidate) => candidate.target.test(target));
   return kind && { code: kind.code, message: `The process ${process} ${kind.sentence}.`, process };
 }
@@ -34,13 +41,13 @@ export function blockerOf(target: string, process: string): Blocker | undefined 
  * Looks through the open files of the given processes for what criu is known to refuse; one entry for
  * each kind and program. A process or file that goes away meanwhile is passed over.
  */
-export function findBlockers(pids: readonly number[]): Blocker[] {
+export function findBlockers(pids: readonly number[], ownTerminals = false): Blocker[] {
   const found = new Map<string, Blocker>();
   for (const pid of pids) {
     try {
       const name = readFileSync(`/proc/${pid}/comm`, 'latin1').trim();
       for (const fd of readdirSync(`/proc/${pid}/fd`)) {
-        const blocker = blockerOf(readlinkSync(`/proc/${pid}/fd/${fd}`), name);
+        const blocker = blockerOf(readlinkSync(`/proc/${pid}/fd/${fd}`), name, ownTerminals);
         if (blocker) found.set(`${blocker.code} ${name}`, blocker);
       }
     } catch (error) {

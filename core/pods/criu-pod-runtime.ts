@@ -280,14 +280,18 @@ export class CriuPodRuntime implements PodRuntime {
       return await dumpPod(this.#config, pod.spec, pod.paths, this.#init(pod), imageDir);
     } catch (error) {
       const cause = toMoveError(error);
-      const [blocker] = cause.code === 'CHECKPOINT_DUMP_FAILED' ? findBlockers(pod.freezer.processes()) : [];
+      const [blocker] =
+        cause.code === 'CHECKPOINT_DUMP_FAILED'
+          ? findBlockers(pod.freezer.processes(), pod.spec.terminals)
+          : [];
       if (!blocker) throw cause;
       throw new MoveError(blocker.code, blocker.message, cause.details, cause);
     }
   }
 
   async blockers(id: string): Promise<Blocker[]> {
-    return findBlockers(this.#pod(id).freezer.processes());
+    const { freezer, spec } = this.#pod(id);
+    return findBlockers(freezer.processes(), spec.terminals);
   }
 
   async stateFiles(id: string, imageDir: string): Promise<StateFile[]> {
@@ -349,8 +353,7 @@ export class CriuPodRuntime implements PodRuntime {
     await this.control(id, 'resume');
     return probeThroughGateway(await this.attach(id), {
       host: spec.service,
-      port: spec.probe.port,
-      path: spec.probe.path,
+      probe: spec.probe,
       deadlineMs: options.deadlineMs ?? 3000,
     });
   }

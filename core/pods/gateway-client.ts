@@ -4,7 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { BoundedReader } from '../runtime/bounded-reader.ts';
 import { MoveError } from '../runtime/errors.ts';
 import { gatewaySocketPath } from './pod-spec.ts';
-import type { GatewayStats, ProbeResult } from './port.ts';
+import type { GatewayStats, PodProbe, ProbeResult } from './port.ts';
 
 const magic = Buffer.from('MVS1');
 const answerLimitBytes = 1 << 20;
@@ -98,55 +98,102 @@ export async function controlGateway(
 }
 
 /**
- * Sends one HTTP GET through a gateway and reads the whole answer. Any status below 500 counts as an
- * answer of a living service. Closes the socket.
+ * Asks the service for a sign of health through a gateway: the whole answer to one HTTP GET, or what it says first
+ * on a connection (see PodProbe). Closes the socket.
  * @throws MoveError `POD_PROBE_FAILED` naming what came instead.
  */
 export async function probeThroughGateway(
   socket: Socket,
-  request: { host: string; port: number; path: string; deadlineMs: number },
+  request: { host: string; probe: PodProbe; deadlineMs: number },
 ): Promise<ProbeResult> {
-  const reader = new BoundedReader(socket, { deadlineMs: request.deadlineMs, bytes: answerLimitBytes });
+  const { host, probe, deadlineMs } = request;
+  const reader = new BoundedReader(socket, { deadlineMs, bytes: answerLimitBytes });
   const start = performance.now();
   try {
-    socket.write(sessionHeader(1, randomBytes(16), request.port, 0n));
+    socket.write(sessionHeader(1, randomBytes(16), probe.port, 0n));
     const reply = await reader.take(13);
     if (!reply?.subarray(0, 4).equals(magic)) throw new Error('the gateway hung up');
     if (reply[4] !== 0)
       throw new Error(['', 'unknown session', 'connection refused', 'paused', 'too many'][reply[4]!]);
-    const get = Buffer.from(
-      `GET ${request.path} HTTP/1.1\r\nHost: ${request.host}\r\nUser-Agent: move-probe\r\nConnection: close\r\n\r\n`,
-    );
-    socket.write(Buffer.concat([frame(1, get), frame(3, u64(BigInt(get.length)))]));
-    let answer = Buffer.alloc(0);
-    let firstByteMs = 0;
-    for (;;) {
-      const head = await reader.take(5);
-      if (!head) throw new Error('the connection ended in the middle of the answer');
-      const payload = (await reader.take(head.readUInt32BE(1))) ?? Buffer.alloc(0);
-      if (head[0] === 1) {
-        firstByteMs ||= performance.now() - start;
-        answer = Buffer.concat([answer, payload]);
-        socket.write(frame(2, u64(BigInt(answer.length))));
-      } else if (head[0] === 4) throw new Error('the service reset the connection');
-      else if (head[0] === 3) break;
-    }
-    socket.write(frame(5, Buffer.alloc(0)));
-    const status = Number(/^HTTP\/1\.[01] (\d{3}) /.exec(answer.toString('latin1', 0, 64))?.[1] ?? 0);
-    if (status === 0 || status >= 500)
-      throw new Error(status === 0 ? 'not an HTTP answer' : `status ${status}`);
-    while (await reader.take(5)); // until the gateway has closed: the session is over on both sides
-    return { status, firstByteMs, totalMs: performance.now() - start, bytes: answer.length };
+    const result = await (probe.kind === 'http'
+      ? askHttp(socket, reader, start, host, probe)
+      : listenFirst(socket, reader, start, probe));
+    return { ...result, totalMs: performance.now() - start };
   } catch (error) {
     const reason = (error as Error).message;
     throw new MoveError('POD_PROBE_FAILED', `The service in the pod gave no good answer: ${reason}.`, {
-      port: request.port,
-      path: request.path,
+      port: probe.port,
+      ...(probe.kind === 'http' ? { path: probe.path } : {}),
       reason,
     });
   } finally {
     reader.close();
   }
+}
+
+type Answer = Omit<ProbeResult, 'totalMs'>;
+
+async function askHttp(
+  socket: Socket,
+  reader: BoundedReader,
+  start: number,
+  host: string,
+  probe: Extract<PodProbe, { kind: 'http' }>,
+): Promise<Answer> {
+  const get = Buffer.from(
+    `GET ${probe.path} HTTP/1.1\r\nHost: ${host}\r\nUser-Agent: move-probe\r\nConnection: close\r\n\r\n`,
+  );
+  socket.write(Buffer.concat([frame(1, get), frame(3, u64(BigInt(get.length)))]));
+  let answer = Buffer.alloc(0);
+  let firstByteMs = 0;
+  for (;;) {
+    const { type, payload } = await nextFrame(reader);
+    if (type === 1) {
+      firstByteMs ||= performance.now() - start;
+      answer = Buffer.concat([answer, payload]);
+      socket.write(frame(2, u64(BigInt(answer.length))));
+    } else if (type === 4) throw new Error('the service reset the connection');
+    else if (type === 3) break;
+  }
+  socket.write(frame(5, Buffer.alloc(0)));
+  const status = Number(/^HTTP\/1\.[01] (\d{3}) /.exec(answer.toString('latin1', 0, 64))?.[1] ?? 0);
+  if (status === 0) throw new Error('not an HTTP answer');
+  if (probe.status === undefined ? status >= 500 : status !== probe.status)
+    throw new Error(
+      probe.status === undefined ? `status ${status}` : `status ${status}, not ${probe.status}`,
+    );
+  while (await reader.take(5)); // until the gateway has closed: the session is over on both sides
+  return { status, firstByteMs, bytes: answer.length };
+}
+
+/** Accepted is enough where no first bytes are named; what the service says is let go by a reset of the session. */
+async function listenFirst(
+  socket: Socket,
+  reader: BoundedReader,
+  start: number,
+  probe: Extract<PodProbe, { kind: 'tcp' }>,
+): Promise<Answer> {
+  const wanted = Buffer.from(probe.firstBytes ?? '');
+  let said = Buffer.alloc(0);
+  try {
+    while (said.length < wanted.length) {
+      const { type, payload } = await nextFrame(reader);
+      if (type === 1) said = Buffer.concat([said, payload]);
+      else if (type === 3 || type === 4) throw new Error('the service hung up');
+    }
+    const firstByteMs = performance.now() - start;
+    if (!said.subarray(0, wanted.length).equals(wanted))
+      throw new Error(`it began with ${JSON.stringify(said.toString('latin1', 0, wanted.length))}`);
+    return { status: 0, firstByteMs, bytes: said.length };
+  } finally {
+    socket.write(frame(4, Buffer.of(1)));
+  }
+}
+
+async function nextFrame(reader: BoundedReader): Promise<{ type: number; payload: Buffer }> {
+  const head = await reader.take(5);
+  if (!head) throw new Error('the connection ended in the middle of the answer');
+  return { type: head[0]!, payload: (await reader.take(head.readUInt32BE(1))) ?? Buffer.alloc(0) };
 }
 
 function u64(value: bigint): Buffer {

@@ -59,7 +59,7 @@ export async function unmountRoot(paths: PodPaths): Promise<void> {
 }
 
 const furnishScript = `
-root=$1 name=$2 address=$3; shift 3
+root=$1 name=$2 address=$3 terminals=$4; shift 4
 rm -rf "$root/dev"; mkdir -p "$root/dev/shm" "$root/proc" "$root/run" "$root/var/log" "$root/etc"
 chmod 1777 "$root/dev/shm"
 set_node() { mknod -m "$2" "$root/dev/$1" c "$3" "$4"; }
@@ -67,6 +67,10 @@ set_node null 666 1 3; set_node zero 666 1 5; set_node full 666 1 7
 set_node random 666 1 8; set_node urandom 666 1 9; set_node tty 666 5 0
 ln -s /proc/self/fd "$root/dev/fd"; ln -s fd/0 "$root/dev/stdin"
 ln -s fd/1 "$root/dev/stdout"; ln -s fd/2 "$root/dev/stderr"
+if [ -n "$terminals" ]; then
+  mkdir "$root/dev/pts"; ln -s pts/ptmx "$root/dev/ptmx"
+  rm "$root/dev/tty"; ln -s /proc/self/fd/2 "$root/dev/tty"
+fi
 printf '127.0.0.1 localhost\\n%s %s\\n' "$address" "$name" > "$root/etc/hosts"
 printf '%s\\n' "$name" > "$root/etc/hostname"
 rm -f "$root/etc/resolv.conf"; : > "$root/etc/resolv.conf"
@@ -77,14 +81,20 @@ for point in "$@"; do mkdir -p "$root$point"; done
 /**
  * Puts into a mounted root what the base image must not carry: devices, host names, an empty
  * resolver (else a service waits for name servers that it cannot reach), and mount points. Shared
- * memory is a plain directory of the root: a tmpfs would cost the checkpoint two runs of tar.
+ * memory is a plain directory of the root: a tmpfs would cost the checkpoint two runs of tar. Where there are
+ * terminals, /dev/tty leads to the terminal that a program writes its errors to: held open itself, as shells do for
+ * job control, it could not be carried.
  */
 export async function furnishRoot(spec: PodSpec, paths: PodPaths): Promise<void> {
   const names = [...new Set([spec.hostname, spec.service])].join(' ');
   const points = spec.storage.map((storage) => storage.mountPoint);
   await runChecked(
     'sh',
-    ['-e', '-c', furnishScript, 'sh', paths.root, names, serviceAddressOf(spec), ...points],
+    [
+      ...['-e', '-c', furnishScript, 'sh', paths.root, names, serviceAddressOf(spec)],
+      spec.terminals ? 'terminals' : '',
+      ...points,
+    ],
     limit,
   );
 }

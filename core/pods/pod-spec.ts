@@ -16,6 +16,9 @@ export const apacheCommand: readonly string[] = [
   '. /etc/apache2/envvars && mkdir -p "$APACHE_RUN_DIR" "$APACHE_LOCK_DIR" && exec apache2 -DFOREGROUND',
 ];
 
+/** So much of what a service says first may be compared. */
+export const firstBytesLimit = 256;
+
 const idPattern = /^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$/;
 const hostPattern = /^[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?$/i;
 
@@ -49,7 +52,10 @@ export function checkPodSpec(spec: PodSpec): void {
   }
   if (!spec.ports.every(isPort)) refuse('ports', 'each must be between 1 and 65535');
   if (!isPort(spec.probe.port)) refuse('probe', 'its port must be between 1 and 65535');
-  if (!/^\/[\x21-\x7e]*$/.test(spec.probe.path)) refuse('probe', 'its path must begin with a slash');
+  if (spec.probe.kind === 'http' && !/^\/[\x21-\x7e]*$/.test(spec.probe.path))
+    refuse('probe', 'its path must begin with a slash');
+  if (spec.probe.kind === 'tcp' && Buffer.byteLength(spec.probe.firstBytes ?? '') > firstBytesLimit)
+    refuse('probe', `its first bytes may be ${firstBytesLimit} at most`);
   const names = new Set<string>();
   for (const storage of spec.storage) {
     if (!/^[a-z0-9-]{1,32}$/.test(storage.name))

@@ -19,13 +19,16 @@ exec nsenter --net="$namespace" unshare --mount --pid --ipc --uts --fork --propa
  * this shell's place. From the change of root on nothing but the shell itself is used: an image need
  * contain no tool for us. */
 const innerScript = `
-root=$1 name=$2 gateway=$3 service=$4 source=$5 socket=$6 storages=$7; shift 7
+root=$1 name=$2 gateway=$3 service=$4 source=$5 socket=$6 terminals=$7 rings=$8 storages=$9; shift 9
 hostname "$name"
 mount --bind "$root" "$root"
 cd "$root"
 mount -t proc -o nosuid,nodev,noexec proc proc
 mount --bind "$gateway" .move-gateway
 mount -o remount,bind,ro .move-gateway
+if [ -n "$terminals" ]; then
+  mount -t devpts -o newinstance,ptmxmode=0666,mode=0620,gid=5,nosuid,noexec devpts dev/pts
+fi
 while [ "$storages" -gt 0 ]; do
   mount --bind "$1" "$root$2"
   mount -o remount,bind,nosuid,nodev "$root$2"
@@ -36,7 +39,7 @@ pivot_root . .old-root
 cd /
 exec </dev/null >>/var/log/pod.log 2>&1
 exec ${gatewayMountPoint} --socket "$socket" --service-address "$service" --source-address "$source" \
-  --old-root /.old-root -- "$@"
+  --io-uring "$rings" --old-root /.old-root -- "$@"
 `;
 
 /**
@@ -64,7 +67,9 @@ export async function startPodInit(
       [
         ...['-e', '-c', outerScript, 'sh', paths.cgroup, paths.networkNamespace],
         ...[innerScript, 'sh', paths.root, spec.hostname, options.gatewayPath],
-        ...[serviceAddressOf(spec), sourceAddressOf(spec), gatewaySocketPath, String(options.storage.length)],
+        ...[serviceAddressOf(spec), sourceAddressOf(spec), gatewaySocketPath],
+        ...[spec.terminals ? 'terminals' : '', spec.withoutIoUring ? 'refused' : 'allowed'],
+        String(options.storage.length),
         ...options.storage.flatMap((storage) => [storage.hostPath, storage.mountPoint]),
         ...spec.command,
       ],

@@ -8,6 +8,15 @@ export interface PodStorage {
   name: string;
 }
 
+/**
+ * How a healthy service is told from one that is not. `http`: a GET is answered with `status`, or with any status
+ * below 500 where none is given. `tcp`: a connection is accepted and, where `firstBytes` is given, the service is
+ * the first to speak and begins with them.
+ */
+export type PodProbe =
+  | { kind: 'http'; port: number; path: string; status?: number | undefined }
+  | { kind: 'tcp'; port: number; firstBytes?: string | undefined };
+
 /** What a pod is; the same at every site it ever runs at. */
 export interface PodSpec {
   /** Lower-case letters, digits and dashes, at most 40; unique on a site. */
@@ -23,8 +32,11 @@ export interface PodSpec {
   storage: readonly PodStorage[];
   /** The host name inside the pod. */
   hostname: string;
-  /** A request that a healthy service answers with a status below 500. */
-  probe: { path: string; port: number };
+  probe: PodProbe;
+  /** Whether its programs open terminals of their own: the pod then has a /dev/pts. */
+  terminals?: boolean;
+  /** Whether its programs are kept from io_uring, which no checkpoint carries. */
+  withoutIoUring?: boolean;
   /** The virtual address that moves along. Default 100.64.0.2. */
   serviceAddress?: string;
   /** The address the gateway calls the service from. Default 100.64.0.3. */
@@ -93,8 +105,9 @@ export interface RestoreResult {
 }
 
 export interface ProbeResult {
+  /** The HTTP status; 0 where the probe is none of HTTP. */
   status: number;
-  /** Until the first byte of the answer. */
+  /** Until the first byte of the answer, or until the connection was accepted where none is awaited. */
   firstByteMs: number;
   /** Until the answer was complete. */
   totalMs: number;

@@ -27,7 +27,9 @@ export function ServicePath(props: { service: Service; places: Places; angles: A
   const access = service.accessPoint === null ? undefined : angles[service.accessPoint];
   const route = service.route.flatMap((node) => angles[node] ?? []);
   const last = route.at(-1);
-  const users = Object.values(hosts).filter((host) => host.role === 'client');
+  const users = Object.values(hosts).filter(
+    (host) => host.role === 'client' && host.services.includes(service.id),
+  );
   return (
     <g className="service-path" data-focused={props.focused} data-parked={service.state === 'moving'}>
       {users.map((host) => {

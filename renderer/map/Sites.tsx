@@ -1,7 +1,7 @@
 import type { Site } from '../../core/contract/domain.ts';
 import { place } from '../format.ts';
 import type { Places } from '../model/places.ts';
-import { loadOf, roleOfSite, type SiteRole } from '../model/reading.ts';
+import { loadOf, namesAt, roleOfSite, type SiteRole, servicesByName } from '../model/reading.ts';
 import { useConsoleState } from '../store/console-store.ts';
 import { useTelemetry } from '../store/telemetry-store.ts';
 import { text } from '../text.ts';
@@ -22,18 +22,19 @@ const percent = (load: number) => Math.min(100, Math.round(load * 100));
 /** A hosting site: its name, what it is to the services, and how full its primary link is. */
 export function SiteSpot({ site, spot }: { site: Site; spot: Places['sites'][string] }) {
   const role = useConsoleState((state) => roleOfSite(site, state));
-  const service = useConsoleState(
-    (state) =>
-      Object.values(state.services)
-        .find((one) => one.site === site.id)
-        ?.id.split('.')[0] ?? '',
+  const service = useConsoleState((state) => namesAt(site.id, state.services));
+  const services = useConsoleState((state) =>
+    servicesByName(state.services)
+      .filter((one) => one.site === site.id)
+      .map((one) => one.id.split('.')[0])
+      .join(', '),
   );
   const load = usePrimaryLoad(site);
   const words = [
     `${text.map.inspect.kind.site} ${place(site.id)}`,
     text.map.role[role],
     site.attacked ? text.map.attacked : '',
-    service,
+    services,
     text.map.link(percent(load)),
   ];
   return (
@@ -68,7 +69,7 @@ function Card({ site, role, service, load }: { site: Site; role: SiteRole; servi
         {name}
         {service !== '' && role !== 'movingOut' && (
           <tspan className="site-service" dx={6}>
-            {service.length > 8 ? `${service.slice(0, 7)}…` : service}
+            {service}
           </tspan>
         )}
       </text>

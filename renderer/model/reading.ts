@@ -30,6 +30,15 @@ export function waitingProposals(proposals: ConsoleState['proposals']): Proposal
     .sort((a, b) => a.createdAt - b.createdAt);
 }
 
+/** The services at a site in few words: the first one by the first part of its name, and how many more there are. */
+export function namesAt(site: string, services: ConsoleState['services']): string {
+  const [first, ...more] = servicesByName(services).filter((service) => service.site === site);
+  if (!first) return '';
+  const name = first.id.split('.')[0] ?? first.id;
+  const short = name.length > 8 ? `${name.slice(0, 7)}…` : name;
+  return more.length > 0 ? `${short} +${more.length}` : short;
+}
+
 export function servicesByName(services: ConsoleState['services']): Service[] {
   return Object.values(services).sort((a, b) => byName(a.id, b.id));
 }
@@ -63,6 +72,8 @@ export function serviceInFocus(state: ConsoleState, chosen: string | null): Serv
     services.find((service) => service.state === 'moving') ??
     services.find((service) => attacked.has(service.site)) ??
     services.find((service) => service.site !== service.homeSite) ??
+    // Those that the lab brings along come before those that were added: drills are about them.
+    services.find((service) => state.definitions[service.id] === undefined) ??
     services[0] ??
     null
   );

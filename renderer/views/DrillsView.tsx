@@ -1,12 +1,13 @@
 import { useState } from 'react';
 import { type Drill, drillKindSchema, type Flood } from '../../core/contract/domain.ts';
 import { mbit, place } from '../format.ts';
-import { consoleInfo, servicesByName } from '../model/reading.ts';
+import { consoleInfo, serviceInFocus, servicesByName } from '../model/reading.ts';
 import { Icon } from '../parts/Icon.tsx';
 import { Nothing } from '../parts/Nothing.tsx';
 import { useNow } from '../parts/use-now.ts';
 import { startDrill, startFlood, stopEverything } from '../store/commands.ts';
 import { useCollection, useConsoleState, useMayAct } from '../store/console-store.ts';
+import { useUi } from '../store/ui-store.ts';
 import { text } from '../text.ts';
 import { DrillCard } from './DrillCard.tsx';
 import { Room } from './Room.tsx';
@@ -53,7 +54,9 @@ function DemoFlood() {
   const mayAct = useMayAct();
   const [chosen, setChosen] = useState('');
   const [seconds, setSeconds] = useState('20');
-  const service = chosen || services[0]?.id;
+  const inFocus = useUi((ui) => ui.service);
+  const focus = useConsoleState((state) => serviceInFocus(state, inFocus)?.id);
+  const service = chosen || focus;
   const length = Number(seconds);
   const valid = Number.isInteger(length) && length >= 1 && length <= 60;
   return (

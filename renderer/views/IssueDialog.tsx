@@ -1,10 +1,10 @@
 import { type ReactNode, useId, useState } from 'react';
 import type { OutputOf } from '../../core/contract/contract.ts';
 import { makePassword, strengthOf } from '../model/password.ts';
-import { servicesByName } from '../model/reading.ts';
+import { serviceInFocus, servicesByName } from '../model/reading.ts';
 import { Dialog } from '../parts/Dialog.tsx';
 import { run } from '../store/commands.ts';
-import { useCollection, useMayAct } from '../store/console-store.ts';
+import { useCollection, useConsoleState, useMayAct } from '../store/console-store.ts';
 import { useUi } from '../store/ui-store.ts';
 import { text } from '../text.ts';
 import { IssuedFiles } from './IssuedFiles.tsx';
@@ -60,11 +60,13 @@ function IssueForm(props: {
   onCancel(): void;
 }) {
   const services = servicesByName(useCollection('services'));
+  const inFocus = useUi((ui) => ui.service);
+  const focus = useConsoleState((state) => serviceInFocus(state, inFocus)?.id ?? '');
   const mayAct = useMayAct();
   const [draft, setDraft] = useState<Draft>({
     name: '',
     any: true,
-    services: services[0]?.id ?? '',
+    services: focus,
     days: '30',
     password: '',
   });

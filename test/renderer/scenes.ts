@@ -92,11 +92,19 @@ function addHosts(
       role: 'client',
       reach: 'up',
       path: c === 1 ? 'overlay' : c === 2 ? 'direct' : 'none',
+      services: [service],
       activity:
         c === 1 ? 'uses shop.example through the overlay' : c === 2 ? 'uses shop.example directly' : '',
     };
   for (let b = 1; b <= bots; b += 1)
-    state.clients[`bot-${b}`] = { id: `bot-${b}`, role: 'bot', reach: 'up', path: 'none', activity: 'idle' };
+    state.clients[`bot-${b}`] = {
+      id: `bot-${b}`,
+      role: 'bot',
+      reach: 'up',
+      path: 'none',
+      services: [],
+      activity: 'idle',
+    };
 }
 
 function addService(state: Mutable, site: string, sessions: number): void {

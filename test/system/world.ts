@@ -194,6 +194,7 @@ export class World {
       credential?: IssuedCredential;
       accessPoints?: readonly string[];
       name?: string;
+      forwards?: readonly string[];
       more?: string;
     } = {},
   ): Promise<Connected> {
@@ -201,12 +202,13 @@ export class World {
       credential: options.credential ?? (await this.issue({ name: `person at ${host}` })),
       accessPoints: options.accessPoints ?? this.accessPoints(),
       name: options.name ?? 'person',
+      forwards: options.forwards ?? [],
       ...(options.more === undefined ? {} : { more: options.more }),
     });
   }
 
-  /** Moves the service and waits for the end or the pause. */
-  async move(order: Omit<InputOf<'move.start'>, 'service'>): Promise<Move> {
+  /** Moves a service, the first one by default, and waits for the end or the pause. */
+  async move(order: Partial<InputOf<'move.start'>>): Promise<Move> {
     const { move } = await this.client.call('move.start', { service, ...order });
     return this.moved(move.id);
   }
@@ -260,10 +262,10 @@ export class World {
     return routeOf(states, accessPoint, service);
   }
 
-  /** Every copy of the service on any site that has power: what agents say beside what the kernel shows. */
-  async copies(): Promise<Copy[]> {
-    const script =
-      'for d in /sys/fs/cgroup/freezer/pod-*; do [ -d "$d" ] && echo "$(cat "$d/freezer.state") $(wc -l < "$d/cgroup.procs")"; done; true';
+  /** Every copy of a service, the first one by default, on any site that has power: what agents say beside what the kernel shows. */
+  async copies(of = service): Promise<Copy[]> {
+    const group = `/sys/fs/cgroup/freezer/pod-${of.replaceAll('.', '-')}`;
+    const script = `[ ! -d ${group} ] || echo "$(cat ${group}/freezer.state) $(wc -l < ${group}/cgroup.procs)"`;
     const sites = Object.values(this.manifest.hosts).filter((host) => host.role === 'site');
     const found = await Promise.all(
       sites.map(async ({ name }): Promise<Copy[]> => {
@@ -274,7 +276,7 @@ export class World {
           this.hosts.run(name, script),
         ]);
         const [freezer, count] = seen.stdout.trim().split(/\s+/);
-        const pod = status.pods.find((candidate) => candidate.service === service);
+        const pod = status.pods.find((candidate) => candidate.service === of);
         const processes = Number(count ?? 0);
         if (!pod && processes === 0) return [];
         return [

@@ -28,6 +28,8 @@ export const debianPackages = [
   { name: 'tesseract-ocr', why: 'tries to read the images of the human test in tests and its bench' },
   { name: 'chromium', why: 'shows the console where Electron is absent, and runs the browser tests' },
   { name: 'xvfb', why: 'a display for browser tests on machines without one' },
+  { name: 'tigervnc-viewer', why: 'looks at the sample desktop across a move in tests' },
+  { name: 'xdotool', why: 'types into that viewer in tests' },
 ];
 
 /**

@@ -26,12 +26,23 @@ const helpers = [
 
 const fingerprintFile = (/** @type {string} */ name) => path.join(directory, `${name}.sha256`);
 
+/** What a source may include of the product's own. */
+function headersBeside(/** @type {string} */ source) {
+  const folder = path.dirname(source);
+  return fs
+    .readdirSync(folder)
+    .filter((name) => name.endsWith('.h'))
+    .sort()
+    .map((name) => path.join(folder, name));
+}
+
 /** The helpers whose source is there and whose binary is absent or from another source. */
 function stale() {
   return helpers.flatMap((helper) => {
     const source = path.join(projectRoot, helper.source);
     if (!fs.existsSync(source)) return [];
-    const hash = createHash('sha256').update(JSON.stringify(helper.flags)).update(fs.readFileSync(source));
+    const hash = createHash('sha256').update(JSON.stringify(helper.flags));
+    for (const file of [source, ...headersBeside(source)]) hash.update(fs.readFileSync(file));
     const fingerprint = hash.digest('hex');
     try {
       const built = fs.readFileSync(fingerprintFile(helper.name), 'utf8') === fingerprint;

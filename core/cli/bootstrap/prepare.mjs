@@ -109,7 +109,11 @@ async function prepareSystem(
   return missingSystemSteps(bench);
 }
 
-function sudoPrefix(/** @type {boolean} */ yes) {
+/**
+ * The words before a command that shall run as root; null where there is no sudo. `yes` never asks for a password
+ * where nobody sits at a terminal.
+ */
+export function sudoPrefix(/** @type {boolean} */ yes) {
   const found = (process.env.PATH ?? '')
     .split(':')
     .some((directory) => fs.existsSync(path.join(directory, 'sudo')));

@@ -1,5 +1,5 @@
 // The part of set-up that needs root. prepare.mjs runs it, through sudo where the caller is not root:
-//   node system.mjs STEP...        STEP is one of: packages bench-packages criu native images
+//   node system.mjs STEP...        STEP is one of: packages bench-packages criu native images, or image:NAME
 import fs from 'node:fs';
 import { criuMissing, installCriu } from './criu-install.mjs';
 import {
@@ -11,7 +11,7 @@ import {
 import { withLock } from './lock.mjs';
 import { compileNative, nativeMissing } from './native.mjs';
 import { cacheDirectory } from './paths.mjs';
-import { buildImages, imagesMissing } from './pod-image.mjs';
+import { buildImage, buildImages, imageMissing, imageNames, imagesMissing } from './pod-image.mjs';
 
 const log = (/** @type {string} */ line) => void process.stderr.write(`move: ${line}\n`);
 
@@ -22,6 +22,12 @@ const steps = {
   criu: { missing: criuMissing, make: () => installCriu(log) },
   native: { missing: nativeMissing, make: compileNative },
   images: { missing: imagesMissing, make: () => buildImages(log) },
+  ...Object.fromEntries(
+    imageNames.map((name) => [
+      `image:${name}`,
+      { missing: () => imageMissing(name), make: () => buildImage(name, log) },
+    ]),
+  ),
 };
 
 function installation(/** @type {{name: string, why: string}[]} */ packages) {

@@ -1,8 +1,13 @@
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
 import { z } from 'zod';
+import { contract } from '../../contract/contract.ts';
 import { serviceSchema } from '../../contract/domain.ts';
+import { MoveError } from '../../runtime/errors.ts';
 import type { Command } from '../command.ts';
 import { contractCommand } from '../contract-command.ts';
 import { withControl } from '../control-link.ts';
+import { ensurePodImage } from '../pod-image.ts';
 import { fullServiceName } from '../service-name.ts';
 
 const list: Command = {
@@ -18,8 +23,42 @@ const list: Command = {
   },
 };
 
+const add: Command = {
+  path: ['service', 'add'],
+  summary: `${contract['service.add'].docs} Builds the image of its pod where that is missing.`,
+  positionals: [{ name: 'FILE', docs: 'the service file, as those in assets/services' }],
+  output: () => contract['service.add'].output,
+  async run(context, parsed) {
+    const file = parsed.at(0);
+    const text = await readFile(file, 'utf8').catch((cause) => {
+      throw new MoveError(
+        'SERVICE_FILE_UNREADABLE',
+        `The service file ${file} cannot be read: ${cause instanceof Error ? cause.message : cause}.`,
+        { file },
+        cause,
+      );
+    });
+    const input = { text, source: path.basename(file) };
+    return withControl(context, async (link) => {
+      await link.ready();
+      const checked = await link.call('service.check', input);
+      await ensurePodImage(context, checked.file.image);
+      context.say(`Starting ${checked.file.hostname} at ${checked.file.homeSite}.`);
+      context.print(await link.call('service.add', input));
+      return 0;
+    });
+  },
+};
+
 export const serviceCommands: readonly Command[] = [
   list,
+  add,
+  contractCommand({
+    path: ['service', 'remove'],
+    method: 'service.remove',
+    positionals: ['service'],
+    refine: async (input, link) => ({ ...input, service: await fullServiceName(link, input.service) }),
+  }),
   contractCommand({
     path: ['service', 'policy'],
     method: 'service.policy',

@@ -1,7 +1,8 @@
 /* The gateway: pid 1 of a pod. It starts the service, reaps what the service leaves behind, and
  * carries the sessions of the overlay into the service.
  *
- *   gateway --socket PATH --service-address IPv4 --source-address IPv4 [--old-root PATH] -- COMMAND...
+ *   gateway --socket PATH --service-address IPv4 --source-address IPv4 [--io-uring allowed|refused]
+ *           [--old-root PATH] -- COMMAND...
  *
  * A connection survives a move only if both of its ends move or neither does. So the site's end of
  * every connection into the service lives here, inside the pod, and is checkpointed with it; towards
@@ -31,6 +32,7 @@
 
 #include "accept-queues.h"
 #include "confine.h"
+#include "no-io-uring.h"
 #include "ring.h"
 
 enum {
@@ -128,6 +130,7 @@ static uint64_t running_ms;
 static int64_t now_ms, deferred_since; /* on this host's clock; -1: nothing is deferred */
 static bool paused;
 static pid_t service_pid;
+static bool without_io_uring;
 static struct rlimit inherited_files;
 
 static void session_progress(struct session *session);
@@ -989,6 +992,7 @@ static void start_service(char **command, const sigset_t *mask_before) {
   setrlimit(RLIMIT_NOFILE, &inherited_files);
   sigprocmask(SIG_SETMASK, mask_before, NULL);
   setsid();
+  if (without_io_uring && refuse_io_uring() < 0) fail("could not keep the service from io_uring");
   execvp(command[0], command);
   fail(command[0]);
 }
@@ -1001,11 +1005,12 @@ int main(int count, char **arguments) {
     else if (strcmp(arguments[at], "--service-address") == 0) service = arguments[at + 1];
     else if (strcmp(arguments[at], "--source-address") == 0) source = arguments[at + 1];
     else if (strcmp(arguments[at], "--old-root") == 0) old_root = arguments[at + 1];
+    else if (strcmp(arguments[at], "--io-uring") == 0) without_io_uring = strcmp(arguments[at + 1], "refused") == 0;
     else break;
   }
   if (!socket_path || !service || !source || at + 1 >= count || strcmp(arguments[at], "--") != 0) {
     fputs("usage: gateway --socket PATH --service-address IPv4 --source-address IPv4 "
-          "[--old-root PATH] -- COMMAND...\n",
+          "[--io-uring allowed|refused] [--old-root PATH] -- COMMAND...\n",
           stderr);
     return 2;
   }

@@ -362,6 +362,37 @@ describe.skipIf(obstacle)(`gateway: the session protocol${obstacle ? ` (skipped:
     await session.until(() => session.received === 5);
   });
 
+  it('probes a service by its status, where one is asked for', async () => {
+    serve = (socket) => {
+      socket.once('data', () => socket.end('HTTP/1.1 404 Not Found\r\n\r\n'));
+    };
+    const probe = async (status: number) =>
+      probeThroughGateway(await dial(gateway.path), {
+        host: 'shop.example',
+        probe: { kind: 'http', port, path: '/', status },
+        deadlineMs: 2000,
+      });
+    await expect(probe(404)).resolves.toMatchObject({ status: 404 });
+    await expect(probe(200)).rejects.toMatchObject({ details: { reason: 'status 404, not 200' } });
+  });
+
+  it('probes a service by what it says first, and lets go of it', async () => {
+    const probe = async (firstBytes?: string, at = port) =>
+      probeThroughGateway(await dial(gateway.path), {
+        host: 'desktop.example',
+        probe: { kind: 'tcp', port: at, firstBytes },
+        deadlineMs: 1000,
+      });
+    serve = (socket) => socket.write('RFB 003.008\n');
+    await expect(probe('RFB 003.')).resolves.toMatchObject({ status: 0 });
+    await expect(probe('SSH-2.0-')).rejects.toMatchObject({ code: 'POD_PROBE_FAILED' });
+    await expect(probe()).resolves.toMatchObject({ status: 0 });
+    await expect(probe('RFB', 1)).rejects.toMatchObject({ details: { reason: 'connection refused' } });
+    serve = (socket) => socket.end('RF');
+    await expect(probe('RFB')).rejects.toMatchObject({ details: { reason: 'the service hung up' } });
+    await expect.poll(async () => (await stats()).sessions, { timeout: 3000 }).toBe(0);
+  });
+
   it('probes a service by one request', async () => {
     serve = (socket) => {
       socket.once('data', () => socket.end('HTTP/1.1 204 No Content\r\n\r\n'));
@@ -369,8 +400,7 @@ describe.skipIf(obstacle)(`gateway: the session protocol${obstacle ? ` (skipped:
     const probe = async () =>
       probeThroughGateway(await dial(gateway.path), {
         host: 'shop.example',
-        port,
-        path: '/',
+        probe: { kind: 'http', port, path: '/' },
         deadlineMs: 2000,
       });
     await expect(probe()).resolves.toMatchObject({ status: 204 });
@@ -383,8 +413,7 @@ describe.skipIf(obstacle)(`gateway: the session protocol${obstacle ? ` (skipped:
     };
     const late = probeThroughGateway(await dial(gateway.path), {
       host: 'x',
-      port,
-      path: '/',
+      probe: { kind: 'http', port, path: '/' },
       deadlineMs: 150,
     });
     await expect(late).rejects.toMatchObject({ code: 'POD_PROBE_FAILED' });

@@ -44,7 +44,7 @@ export const spec: PodSpec = {
   ports: [80],
   storage: [{ mountPoint: '/var/www/html', name: 'docroot' }],
   hostname: 'shop',
-  probe: { path: '/index.html', port: 80 },
+  probe: { kind: 'http', path: '/index.html', port: 80 },
 };
 
 /** Why pods cannot run on this machine, or undefined. */

@@ -54,6 +54,8 @@ export class Connected {
       credential: IssuedCredential;
       accessPoints: readonly string[];
       name: string;
+      /** Fixed ports, as `move connect --forward` takes them. */
+      forwards?: readonly string[];
       /** Further words of the command. */
       more?: string;
     },
@@ -70,10 +72,11 @@ export class Connected {
       await hosts.write(host, `${base}.password`, password);
       who = `--pkcs12 ${base}.p12 --password-file ${base}.password`;
     }
+    const forwards = (options.forwards ?? []).map((forward) => `--forward ${forward}`).join(' ');
     const ways = options.accessPoints.map((address) => `--access-point ${address}`).join(' ');
     const program = await hosts.start(
       host,
-      `echo $$ > ${base}.pid; exec /opt/move/bin/move connect ${who} --trust ${base}.trust.pem ${ways} --http 127.0.0.1:0 --socks 127.0.0.1:0 ${options.more ?? ''}`,
+      `echo $$ > ${base}.pid; exec /opt/move/bin/move connect ${who} --trust ${base}.trust.pem ${ways} --http 127.0.0.1:0 --socks 127.0.0.1:0 ${forwards} ${options.more ?? ''}`,
     );
     return new Connected(hosts, host, `${base}.pid`, await firstLine(program));
   }

@@ -12,7 +12,7 @@ const spec: PodSpec = {
   ports: [80],
   storage: [{ mountPoint: '/var/www/html', name: 'docroot' }],
   hostname: 'shop',
-  probe: { path: '/', port: 80 },
+  probe: { kind: 'http', path: '/', port: 80 },
 };
 
 describe('checkPodSpec', () => {
@@ -26,7 +26,8 @@ describe('checkPodSpec', () => {
     ['an image that is a path', { image: '../../etc' }],
     ['no command', { command: [] }],
     ['a port out of range', { ports: [70000] }],
-    ['a probe with a line break', { probe: { path: '/\r\nHost: x', port: 80 } }],
+    ['a probe with a line break', { probe: { kind: 'http', path: '/\r\nHost: x', port: 80 } }],
+    ['first bytes without an end', { probe: { kind: 'tcp', firstBytes: 'x'.repeat(300), port: 80 } }],
     ['a mount point with a way up', { storage: [{ mountPoint: '/var/../etc', name: 'docroot' }] }],
     ['a mount point criu would misread', { storage: [{ mountPoint: '/a]:b', name: 'docroot' }] }],
     ['a storage that takes the gateway’s name', { storage: [{ mountPoint: '/a', name: 'gateway' }] }],
@@ -99,5 +100,12 @@ describe('blockerOf', () => {
     ]) {
       expect(blockerOf(fine, 'x')).toBeUndefined();
     }
+  });
+
+  it('lets a pod have terminals of its own, but none that others hold as well', () => {
+    expect(blockerOf('/dev/pts/1', 'bash')?.code).toBe('CHECKPOINT_TERMINAL');
+    expect(blockerOf('/dev/pts/1', 'bash', true)).toBeUndefined();
+    expect(blockerOf('/dev/pts/ptmx', 'xterm', true)).toBeUndefined();
+    expect(blockerOf('/dev/tty', 'sh', true)?.code).toBe('CHECKPOINT_TERMINAL');
   });
 });

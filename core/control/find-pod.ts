@@ -1,0 +1,28 @@
+import type { ControlContext } from './control-context.ts';
+
+const askDeadlineMs = 5_000;
+
+/** Where a pod of the service runs, by asking every site, and which sites gave no answer. */
+export async function findPod(
+  context: Pick<ControlContext, 'agent' | 'store'>,
+  service: string,
+): Promise<{ found: { site: string; epoch: number } | null; silent: readonly string[] }> {
+  const silent: string[] = [];
+  const answers = await Promise.all(
+    Object.keys(context.store.state.sites).map(async (site) => {
+      try {
+        const agent = await context.agent(site);
+        const status = await agent.call('site.status', {}, { deadlineMs: askDeadlineMs });
+        const pod = status.pods.find(
+          (candidate) => candidate.service === service && candidate.state === 'running',
+        );
+        return pod ? { site, epoch: pod.epoch } : null;
+      } catch {
+        silent.push(site);
+        return null;
+      }
+    }),
+  );
+  const running = answers.filter((answer) => answer !== null);
+  return { found: running.sort((a, b) => b.epoch - a.epoch)[0] ?? null, silent };
+}
