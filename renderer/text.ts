@@ -1,4 +1,12 @@
-import type { Attack, Drill, Move, Proposal, RingVerification } from '../core/contract/domain.ts';
+import type {
+  Attack,
+  Drill,
+  Move,
+  Proposal,
+  RingVerification,
+  ServicePath,
+} from '../core/contract/domain.ts';
+import { secrecySentence } from '../core/contract/path-secrecy.ts';
 import { count, duration, place, seconds, span, timeWithMs } from './format.ts';
 
 /** Every text of the window, in one place. Sentence case, plain verbs, no exclamation. */
@@ -110,6 +118,7 @@ export const text = {
     requests: 'requests',
     last: 'p95, last 2 minutes',
     titles: { overlay: 'Through the overlay', direct: 'Direct' },
+    path: (name: string, secrecy: string) => `Through the overlay by ${name.toLowerCase()}. ${secrecy}`,
     ratio: 'Overlay against direct',
     ratioWorse: 'slower through the overlay, by the medians',
     ratioBetter: 'faster through the overlay, by the medians',
@@ -221,6 +230,21 @@ export const text = {
       manual: 'An alarm is raised; you move it by hand.',
       approve: 'A move is proposed and waits for you.',
       automatic: 'The move starts at once, without asking.',
+    },
+    paths: {
+      title: 'How people reach it through the overlay',
+      policies: { 'one-hop': 'One hop', 'two-hop': 'Two hops', 'full-ring': 'Full ring' },
+      servlet: 'through',
+      nearest: (count: number) =>
+        count === 1 ? 'a random servlet' : `the nearest of ${count} random servlets`,
+      name: ({ policy, nearest }: ServicePath): string => {
+        const name = text.service.paths.policies[policy];
+        return nearest === 1 ? name : `${name}, ${text.service.paths.nearest(nearest)}`;
+      },
+      /** Said by the terminal in the same words. */
+      secrecy: secrecySentence,
+      done: (service: string, path: ServicePath): string =>
+        `${service}: ${text.service.paths.name(path).toLowerCase()}, for sessions that begin now.`,
     },
     policySet: (service: string, policy: string) => `${service}: ${policy.toLowerCase()}.`,
     empty: 'No service yet',
@@ -497,6 +521,7 @@ export const text = {
     issue: 'Issue a certificate…',
     flood: 'Start the demo flood, 20 s',
     drill: (kind: string) => `Run the drill: ${kind.toLowerCase()}`,
+    path: (service: string, policy: string) => `${service}, path: ${policy.toLowerCase()}`,
     policy: (service: string, policy: string) => `${service}, when attacked: ${policy.toLowerCase()}`,
     theme: (to: string) => `Theme: ${to}`,
     shortcuts: 'Show keyboard shortcuts',

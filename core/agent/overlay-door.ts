@@ -11,6 +11,7 @@ import { AdmissionDesk } from '../overlay/admission/admission-desk.ts';
 import type { AdmissionEvent } from '../overlay/admission/admission-method.ts';
 import { HumanTestAdmission } from '../overlay/admission/human-test-admission.ts';
 import { PasswordMethod } from '../overlay/admission/password-method.ts';
+import type { VisitorSession } from '../overlay/admission/visitor-sessions.ts';
 import type { Door } from '../overlay/door/door.ts';
 import type { DoorTlsIdentity } from '../overlay/door/door-tls.ts';
 import type { OverlayNode } from '../overlay/overlay-node.ts';
@@ -117,7 +118,8 @@ export class OverlayDoor {
         await this.#settle(configuration);
         await this.#file.write(configuration);
         await this.#open();
-        // Whoever is in what was closed just now is put out.
+        // Whoever is in what was closed just now, or was taken off the list, is put out.
+        this.#desk.retain((session) => wouldBeAdmitted(session, configuration));
         this.#node?.recheck();
       });
       this.#changing = next.catch(() => undefined);
@@ -192,4 +194,16 @@ export class OverlayDoor {
     const { method, name, serial, address, notAfter } = event;
     events.tell({ type: 'admitted', at: systemClock.now(), method, name, serial, address, until: notAfter });
   }
+}
+
+function wouldBeAdmitted(
+  { method, credential }: VisitorSession,
+  { humanTest, people }: DoorConfiguration,
+): boolean {
+  const { name, services } = credential.identity;
+  const allowed =
+    method === 'human-test'
+      ? humanTest.services
+      : (people.find((person) => person.name === name)?.services ?? []);
+  return services !== 'any' && services.every((service) => allowed.includes(service));
 }

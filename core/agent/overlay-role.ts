@@ -9,7 +9,7 @@ import type { LinkPool } from '../overlay/link-pool.ts';
 import { verifyLocationRecord } from '../overlay/location-record.ts';
 import { createOverlayNode } from '../overlay/overlay-node.ts';
 import type { StreamRouter } from '../overlay/stream-router.ts';
-import { ringIdentifierOf } from '../ring/identifier.ts';
+import { ringIdentifierOf, serviceKey } from '../ring/identifier.ts';
 import type { Peer, RingTransport } from '../ring/messages.ts';
 import { RingNode } from '../ring/ring-node.ts';
 import { systemClock } from '../runtime/clock.ts';
@@ -71,7 +71,6 @@ export async function startOverlayRole(
     identifier: own,
   };
   let parts: { ring: RingNode; directory: Directory; locator: RingLocator } | null = null;
-  const servlets: Record<string, string> = {};
   const lost: Record<string, number> = {};
 
   const compose = ({ pool, router }: { pool: LinkPool; router: StreamRouter }): RingLocator => {
@@ -161,6 +160,11 @@ export async function startOverlayRole(
     listen: { host: configuration.listen.address, port: configuration.listen.port },
     locator: compose,
     peers: () => peers,
+    path: context.pathOf,
+    route: (service) => {
+      if (!parts) throw new MoveError('RING_NOT_MEMBER', `${context.host} is not a member of the ring yet.`);
+      return parts.ring.routeTowards(serviceKey(service));
+    },
     nodeList: context.nodeList,
     homeOf: (service) => homes.get(service),
     renew: renewals.renew,
@@ -174,8 +178,6 @@ export async function startOverlayRole(
         context.log(`a session of ${event.client} with ${event.service} ended: ${event.code}`);
       if (event.type === 'session-closed' && lostBy.has(event.code ?? ''))
         lost[event.service] = (lost[event.service] ?? 0) + 1;
-      if ((event.type === 'session-opened' || event.type === 'session-resumed') && event.servlet)
-        servlets[event.service] = event.servlet;
     },
   });
   if (!parts) throw new MoveError('INTERNAL', 'The overlay node did not ask for its locator.');
@@ -266,8 +268,9 @@ export async function startOverlayRole(
             ]),
           ),
           lost,
+          paths: nodeStatus.paths,
+          onward: nodeStatus.onward,
           ...door.status(),
-          servlets,
           records: directory.records().map(({ record, owner }) => ({
             service: record.service,
             site: record.site,

@@ -1,6 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
 import type { AgentContract } from '../contract/agent-contract.ts';
 import type { Handlers } from '../contract/channel.ts';
+import type { ServicePath } from '../contract/domain.ts';
 import type { NodeList } from '../contract/node-list.ts';
 import type { MoveError } from '../runtime/errors.ts';
 import type { LinkIdentity } from '../runtime/link/link-tls.ts';
@@ -27,6 +28,8 @@ export interface RoleContext {
   verifyPeer: (certificate: X509Certificate, at?: PeerPlace) => void;
   /** Whether a serial number (lower-case hexadecimal) has been revoked. */
   isRevoked: (serial: string) => boolean;
+  /** How sessions of a service travel through the overlay now. */
+  pathOf: (service: string) => ServicePath;
   /** The newest signed list of overlay nodes, verified; undefined before the control plane gave one. */
   nodeList: () => NodeList | undefined;
   events: EventHub;

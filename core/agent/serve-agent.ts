@@ -8,6 +8,7 @@ import {
   agentContract,
 } from '../contract/agent-contract.ts';
 import { serveContract } from '../contract/channel.ts';
+import { defaultServicePath } from '../contract/domain.ts';
 import type { NodeList } from '../contract/node-list.ts';
 import { version } from '../contract/version.ts';
 import { authorise } from '../credentials/authorise.ts';
@@ -93,7 +94,13 @@ export class Agent {
   #handlers(): AgentHandlers {
     const own: Pick<
       AgentHandlers,
-      'agent.hello' | 'agent.request' | 'agent.configure' | 'agent.revoke' | 'agent.nodes' | 'events'
+      | 'agent.hello'
+      | 'agent.request'
+      | 'agent.configure'
+      | 'agent.revoke'
+      | 'overlay.paths'
+      | 'agent.nodes'
+      | 'events'
     > = {
       'agent.hello': () => ({
         host: this.#configuration?.host ?? null,
@@ -115,6 +122,13 @@ export class Agent {
         }
         this.#revoked = new Set(serials);
         return { linksCut: this.#roles.reduce((cut, role) => cut + role.recheck(), 0) };
+      },
+      'overlay.paths': async ({ paths }) => {
+        if (!this.#configuration?.roles.overlay)
+          throw new MoveError('ROLE_ABSENT', 'This host is no overlay node: it has no paths.');
+        this.#configuration = { ...this.#configuration, paths };
+        await this.#file.write(this.#configuration);
+        return {};
       },
       'agent.nodes': ({ list }) => {
         const next = this.#changing.then(() => this.#takeNodes(list));
@@ -185,8 +199,8 @@ export class Agent {
     const configuration: AgentConfiguration = nodeList ? { ...rest, nodeList } : rest;
     const same =
       this.#roles.length > 0 &&
-      JSON.stringify({ ...this.#configuration, revoked: [], nodeList: null }) ===
-        JSON.stringify({ ...configuration, revoked: [], nodeList: null });
+      JSON.stringify({ ...this.#configuration, revoked: [], paths: {}, nodeList: null }) ===
+        JSON.stringify({ ...configuration, revoked: [], paths: {}, nodeList: null });
     await this.#file.write(configuration);
     if (same) {
       this.#configuration = configuration;
@@ -224,6 +238,7 @@ export class Agent {
         });
       },
       isRevoked: (serial) => this.#revoked.has(serial),
+      pathOf: (service) => this.#configuration?.paths[service] ?? defaultServicePath,
       nodeList: () => this.#configuration?.nodeList,
       events: this.#events,
       refused: (error, who) =>

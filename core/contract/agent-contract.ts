@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { pathPolicySchema, servicePathSchema } from './domain.ts';
 import { doorConfigurationSchema } from './door-configuration.ts';
 import { nodeListSchema } from './node-list.ts';
 
@@ -55,6 +56,10 @@ export const agentConfigurationSchema = z.object({
       .optional(),
   }),
   revoked: z.array(z.string()).describe('serial numbers that are no longer accepted'),
+  paths: z
+    .record(z.string(), servicePathSchema)
+    .default({})
+    .describe('how sessions travel through the overlay, by service; two hops for those that are not named'),
   nodeList: nodeListSchema.optional().describe('the signed list of overlay nodes, once there is one'),
 });
 export type AgentConfiguration = z.infer<typeof agentConfigurationSchema>;
@@ -119,6 +124,11 @@ export const siteStatusSchema = z.object({
   ),
 });
 
+const nextNodeSchema = z.object({
+  node: z.string(),
+  servlet: z.boolean().describe('whether that node talks to the site'),
+});
+
 export const overlayStatusSchema = z.object({
   ring: z.unknown().describe("the node's ring state, as checkRingInvariant reads it"),
   ringIdentifier: z.string(),
@@ -131,7 +141,12 @@ export const overlayStatusSchema = z.object({
   lost: z
     .record(z.string(), z.number().int())
     .describe('sessions by service that ended though neither end wanted it, since the node started'),
-  servlets: z.record(z.string(), z.string()).describe('the servlet of the most recent path, by service'),
+  paths: z
+    .record(z.string(), z.object({ policy: pathPolicySchema, next: nextNodeSchema.nullable() }))
+    .describe('the most recent path by service, as access point: where it goes; null for the site itself'),
+  onward: z
+    .record(z.string(), nextNodeSchema)
+    .describe('where this node last passed a full-ring stream on to, by service'),
   doorConnections: z.number().int().default(0).describe('browsers that are connected now'),
   visitors: z.number().int().default(0).describe('people admitted by a test or a password'),
   records: z.array(
@@ -250,6 +265,11 @@ export const agentContract = {
   'overlay.prepare': method(
     'Dials sites ahead of need, so that the first session after a move pays no handshake.',
     z.object({ sites: z.array(endpointSchema).max(16) }),
+    nothing,
+  ),
+  'overlay.paths': method(
+    'Replaces the path policies of all services; sessions that begin or resume from now on follow them. Kept durably.',
+    z.object({ paths: agentConfigurationSchema.shape.paths }),
     nothing,
   ),
   'overlay.doorRequest': method(

@@ -8,10 +8,13 @@ import {
   movePhaseNameSchema,
   movePolicySchema,
   moveSchema,
+  pathPolicySchema,
   proposalSchema,
   ringNodeSchema,
   ringVerificationSchema,
+  servicePathSchema,
 } from './domain.ts';
+import { pathChoiceSchema } from './path-secrecy.ts';
 import { stateMessageSchema } from './state.ts';
 import { telemetrySchema } from './telemetry.ts';
 
@@ -214,6 +217,46 @@ export const contract = {
     'Sets who decides when a service is attacked: manual (alarm only), approve (ask), automatic (go ahead).',
     z.object({ service: hostname, policy: movePolicySchema }),
     z.object({ service: hostname, policy: movePolicySchema }),
+  ),
+  'service.path': command(
+    'Sets how sessions that begin now travel through the overlay; those that are open keep their path until they resume.',
+    z
+      .object({
+        service: hostname,
+        policy: pathPolicySchema,
+        nearest: servicePathSchema.shape.nearest.default(1),
+      })
+      .refine(({ policy, nearest }) => nearest === 1 || policy === 'two-hop', {
+        path: ['nearest'],
+        error: 'can be more than 1 with the policy two-hop only',
+      }),
+    z.object({
+      service: hostname,
+      path: servicePathSchema,
+      accessPointsTold: z.number().int(),
+      toldWithinMs: z.number(),
+      secrecy: pathChoiceSchema,
+    }),
+  ),
+  'service.paths': query(
+    'Lists the path policies and what each keeps secret in this overlay, or in one of another size.',
+    z.object({
+      service: hostname,
+      nodes: z
+        .number()
+        .int()
+        .min(2)
+        .max(100_000)
+        .optional()
+        .describe('overlay nodes to compute with; default: those that answer now'),
+    }),
+    z.object({
+      service: hostname,
+      path: servicePathSchema,
+      route: z.array(z.string()),
+      nodes: z.number().int(),
+      choices: z.array(pathChoiceSchema),
+    }),
   ),
   'drill.start': command(
     'Starts a bounded attack inside the lab and watches what it does. A service that is elsewhere is brought home first. Refused for any target outside the lab.',

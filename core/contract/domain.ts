@@ -57,7 +57,6 @@ export const ringSchema = z.object({
   rule: z.string().nullable(),
   verifiedAt: at.nullable(),
 });
-export type Ring = z.infer<typeof ringSchema>;
 
 /** What `move ring verify` found on the live ring (Zave's invariant). */
 export const ringVerificationSchema = z.object({
@@ -138,6 +137,28 @@ export type ClientHost = z.infer<typeof clientHostSchema>;
 export const movePolicySchema = z.enum(['manual', 'approve', 'automatic']);
 export type MovePolicy = z.infer<typeof movePolicySchema>;
 
+export const pathPolicySchema = z
+  .enum(['one-hop', 'two-hop', 'full-ring'])
+  .describe(
+    'from the access point to the site: at once, through a servlet, or over the ring to the directory node and its servlet',
+  );
+export type PathPolicy = z.infer<typeof pathPolicySchema>;
+
+/** How a service's sessions travel through the overlay (MOVE section 3.2). */
+export const servicePathSchema = z.object({
+  policy: pathPolicySchema,
+  nearest: z
+    .number()
+    .int()
+    .min(1)
+    .max(16)
+    .describe('with two hops: of so many servlets drawn at random the nearest is taken; 1 is plain random'),
+});
+export type ServicePath = z.infer<typeof servicePathSchema>;
+
+/** What a service has until somebody chooses: a random servlet. */
+export const defaultServicePath: ServicePath = { policy: 'two-hop', nearest: 1 };
+
 export const serviceSchema = z.object({
   id: z.string().describe('the hostname'),
   site: z.string(),
@@ -150,6 +171,15 @@ export const serviceSchema = z.object({
   directory: z.string().nullable().describe('the directory node'),
   accessPoint: z.string().nullable(),
   servlet: z.string().nullable().describe('the servlet of the most recent path'),
+  path: servicePathSchema
+    .default(defaultServicePath)
+    .describe('how sessions that begin now travel through the overlay'),
+  route: z
+    .array(z.string())
+    .default([])
+    .describe(
+      'overlay nodes of the most recent path, from the access point to the one that talks to the site',
+    ),
 });
 export type Service = z.infer<typeof serviceSchema>;
 

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { AgentContract, AgentEvent, ServiceDescription } from '../contract/agent-contract.ts';
 import type { Client } from '../contract/channel.ts';
-import type { Service } from '../contract/domain.ts';
+import { defaultServicePath, type Service } from '../contract/domain.ts';
 import type { NodeList } from '../contract/node-list.ts';
 import type { Change, CollectionName } from '../contract/state.ts';
 import { Fleet, type HostReach } from '../fleet/fleet.ts';
@@ -25,6 +25,7 @@ import { PeopleFile } from './people-file.ts';
 import { RefusedLoads } from './refused-loads.ts';
 import { Seat } from './seats.ts';
 import { ServiceKeys } from './service-keys.ts';
+import { pathsOf, ServicePaths } from './service-paths.ts';
 
 /** How services of an image are started. */
 const imageCommands: Readonly<Record<string, readonly string[]>> = { apache: apacheCommand };
@@ -50,6 +51,7 @@ export class AttachedFleet {
   readonly drills: Drills;
   readonly floods: Floods;
   readonly observer: Observer;
+  readonly paths: ServicePaths;
   readonly admissions: Admissions;
   readonly #doors: DoorKeeper;
   readonly nodeFloods: NodeFloods;
@@ -87,6 +89,7 @@ export class AttachedFleet {
       manifest,
       directory: shared.home,
       revoked: () => [...shared.authority.revokedSerials()],
+      paths: () => pathsOf(shared.store),
       nodeList: this.#nodeList,
     });
     this.admissions = new Admissions({
@@ -105,6 +108,7 @@ export class AttachedFleet {
     this.response = new AttackResponse(this.context, this.moves);
     this.moves.onTakenBack = () => this.response.reconsider();
     this.floods = new Floods(this.context);
+    this.paths = new ServicePaths(this.context);
     this.observer = new Observer(this.context, this.#enrolment, seats);
     this.nodeFloods = new NodeFloods(this.context);
     this.drills = new Drills({
@@ -276,6 +280,8 @@ export class AttachedFleet {
       directory: null,
       accessPoint: null,
       servlet: null,
+      path: known?.path ?? defaultServicePath,
+      route: [],
     };
     recorder.record({
       kind: 'intent',
@@ -514,8 +520,12 @@ export class AttachedFleet {
     }
     // Where a service is stands in the journal; whether it answers is only known once it was found.
     for (const service of Object.values(store.state.services))
-      if (service.state === 'running')
-        changes.push({ op: 'patch', collection: 'services', id: service.id, value: { state: 'starting' } });
+      changes.push({
+        op: 'patch',
+        collection: 'services',
+        id: service.id,
+        value: { ...(service.state === 'running' ? { state: 'starting' } : {}), route: [] },
+      });
     store.change(changes);
   }
 

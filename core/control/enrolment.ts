@@ -1,7 +1,7 @@
 import { createHash, X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { AgentContract } from '../contract/agent-contract.ts';
+import type { AgentConfiguration, AgentContract } from '../contract/agent-contract.ts';
 import type { Client } from '../contract/channel.ts';
 import type { ListedNode } from '../contract/node-list.ts';
 import type { Authority } from '../credentials/authority.ts';
@@ -27,6 +27,7 @@ export class Enrolment {
   readonly #manifest: LabManifest;
   readonly #file: DurableFile<Enrolments>;
   readonly #revoked: () => string[];
+  readonly #paths: () => AgentConfiguration['paths'];
   readonly #nodeList: Pick<NodeListKeeper, 'offer' | 'current'>;
   readonly #certificates = new Map<string, { request: string; certificatePem: string }>();
   /** By certificate: the observer asks several times a second. */
@@ -40,11 +41,13 @@ export class Enrolment {
     manifest: LabManifest;
     directory: string;
     revoked: () => string[];
+    paths: () => AgentConfiguration['paths'];
     nodeList: Pick<NodeListKeeper, 'offer' | 'current'>;
   }) {
     this.#authority = options.authority;
     this.#manifest = options.manifest;
     this.#revoked = options.revoked;
+    this.#paths = options.paths;
     this.#nodeList = options.nodeList;
     this.#file = new DurableFile(join(options.directory, 'enrolments.json'), enrolmentsSchema);
     this.#ringReady = new Promise((resolve) => {
@@ -98,6 +101,7 @@ export class Enrolment {
         trustPem: this.#authority.certificatePem,
         roles: rolesOf(host, this.#manifest, this.identifiers()),
         revoked: this.#revoked(),
+        paths: host.role === 'overlay' ? this.#paths() : {},
         ...(nodeList ? { nodeList } : {}),
       },
       { deadlineMs: 20_000 },

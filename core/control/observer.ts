@@ -11,6 +11,7 @@ import { MoveError } from '../runtime/errors.ts';
 import type { ControlContext } from './control-context.ts';
 import type { Enrolment } from './enrolment.ts';
 import { successorListLengthOf } from './host-plan.ts';
+import { routeOf, servletsOf } from './route-of-service.ts';
 import type { Seat } from './seats.ts';
 
 const lookEveryMs = 1_000;
@@ -200,11 +201,11 @@ export class Observer {
     const states = await this.#overlayStates();
     const changes: Change[] = [];
     const name = this.#namesOfNodes();
+    const servlets = servletsOf(states);
     for (const [node, status] of states) {
       const roles: OverlayNode['roles'] = [];
       if (Object.values(status.sessions).some((count) => count > 0)) roles.push('access-point');
-      if ([...states.values()].some((other) => Object.values(other.servlets).includes(node)))
-        roles.push('servlet');
+      if (servlets.has(node)) roles.push('servlet');
       if (status.records.some((record) => record.owner)) roles.push('directory');
       else if (status.records.length > 0) roles.push('replica');
       this.#patchInto(changes, 'nodes', node, {
@@ -224,7 +225,7 @@ export class Observer {
         (candidate) => candidate.path === 'overlay' && candidate.service === service,
       );
       const accessPoint = seat?.accessPoint ? this.#enrolment.nameOf(seat.accessPoint) : (entry?.[0] ?? null);
-      const servlet = (accessPoint && states.get(accessPoint)?.servlets[service]) || null;
+      const route = routeOf(states, accessPoint, service);
       this.#patchInto(changes, 'services', service, {
         sessions: [...states.values()].reduce((sum, status) => sum + (status.sessions[service] ?? 0), 0),
         directory:
@@ -232,7 +233,8 @@ export class Observer {
             status.records.some((record) => record.owner && record.service === service),
           )?.[0] ?? null,
         accessPoint,
-        servlet,
+        servlet: route.length > 1 ? route.at(-1) : null,
+        route,
       });
     }
     this.#context.store.change(changes);

@@ -24,6 +24,7 @@ import type { Caller } from './caller.ts';
 import { Credentials, issuanceLogOf } from './credentials-control.ts';
 import { readPassphrase } from './passphrase.ts';
 import { Recorder } from './recorder.ts';
+import { completePaths } from './service-paths.ts';
 import { StateStore } from './state-store.ts';
 
 export interface ControlOptions {
@@ -59,6 +60,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   });
   const { state } = journal.project(reduce, emptyState(), { snapshot: snapshotName });
   const store = new StateStore(state);
+  completePaths(store);
   const recorder = new Recorder(journal, store, systemClock);
   const info = (change: Partial<ConsoleInfo>) => {
     const before = store.state.console.console;
@@ -179,6 +181,8 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
       fleet?.response.reconsider();
       return { service: input.service, policy: input.policy };
     },
+    'service.path': (input, { caller }) => attached().paths.set(input, caller.kind),
+    'service.paths': (input) => attached().paths.list(input),
     'drill.start': (input) => ({ drill: attached().drills.start(input) }),
     'drill.wait': async (input, { signal }) => ({
       drill: await attached().drills.wait(input.drill, input.limitMs, signal),

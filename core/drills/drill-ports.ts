@@ -2,7 +2,7 @@ import type { ErrorBody } from '../contract/error-body.ts';
 import type { ProbeSample } from '../measure/probe-sample.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { DrillReport } from './drill-report.ts';
-import type { DrillMove } from './judge-drill.ts';
+import type { DrillMove, NodeReturn } from './judge-drill.ts';
 
 /** A person who keeps asking. */
 export interface RunningProbe {
@@ -33,15 +33,6 @@ export interface Load {
 export interface DrillMoveOutcome {
   decidedAt: number;
   move: DrillMove;
-}
-
-/** How an overlay node weathered a flood. Times are ms since the epoch. */
-export interface NodeReturn {
-  detectedAt: number;
-  /** When its clients had been sent elsewhere and it had left the ring, if the ring could spare it. */
-  retreatedAt: number;
-  left: boolean;
-  returnedAt: number;
 }
 
 export type DrillState = 'preparing' | 'quiet' | 'attack' | 'tail' | 'judged' | 'aborted' | 'failed';

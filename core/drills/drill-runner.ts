@@ -8,11 +8,10 @@ import type {
   DrillState,
   Load,
   LoadResult,
-  NodeReturn,
   RunningProbe,
 } from './drill-ports.ts';
 import type { DrillReport } from './drill-report.ts';
-import { type DrillObservations, judgeDrill } from './judge-drill.ts';
+import { type DrillObservations, judgeDrill, type NodeReturn } from './judge-drill.ts';
 
 const PREPARE_LIMIT_MS = 30_000;
 const FIRST_PACKET_LIMIT_MS = 10_000;

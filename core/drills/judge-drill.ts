@@ -1,7 +1,6 @@
 import type { DrillKind, MovePhase, MovePhaseName } from '../contract/domain.ts';
 import type { ProbeSample, ProbeSummary } from '../measure/probe-sample.ts';
 import { disruption, firstRightAnswerAfter, summarizeProbes } from '../measure/probe-statistics.ts';
-import type { NodeReturn } from './drill-ports.ts';
 import type { DrillReport, Hypothesis } from './drill-report.ts';
 
 /** The bars of the main job: what has to hold for a verdict of true. */
@@ -30,6 +29,15 @@ export interface DrillMove {
   stateBytes: number | null;
   wireBytes: number | null;
   aheadBytes: number | null;
+}
+
+/** How an overlay node weathered a flood. Times are ms since the epoch. */
+export interface NodeReturn {
+  detectedAt: number;
+  /** When its clients had been sent elsewhere and it had left the ring, if the ring could spare it. */
+  retreatedAt: number;
+  left: boolean;
+  returnedAt: number;
 }
 
 /** Everything that was observed. Times are ms since the epoch. */

@@ -1,5 +1,6 @@
 import type { Duplex } from 'node:stream';
 import type { z } from 'zod';
+import type { PathPolicy } from '../contract/domain.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { Random } from '../runtime/random.ts';
@@ -12,6 +13,7 @@ import { joinStreams } from './join-streams.ts';
 import type { LocationRecord } from './location-record.ts';
 import type { OverlayEvents } from './overlay-event.ts';
 import type { PathOpener } from './path-opener.ts';
+import type { NextNode } from './ring-route.ts';
 import type { ServiceWatch } from './service-watch.ts';
 import { ResumableSession } from './session/resumable-session.ts';
 import type { OpenedPath } from './session-carrier.ts';
@@ -54,7 +56,9 @@ export interface SessionStatus {
   client: string;
   state: string;
   site: string | undefined;
-  servlet: string | undefined;
+  /** How the session travels, and where it goes from here; null for the site itself. */
+  policy: PathPolicy | undefined;
+  next: NextNode | null | undefined;
   epoch: number | undefined;
   upBytes: number;
   downBytes: number;
@@ -66,8 +70,10 @@ interface Carried {
   service: string;
   client: OverlayIdentity;
   record: LocationRecord | undefined;
-  servlet: string | undefined;
+  path: OpenedPath | undefined;
 }
+
+const pathsRemembered = 256;
 
 type ServiceRequest = StreamRequest<z.infer<typeof serviceHeaderSchema>>;
 
@@ -80,6 +86,7 @@ export class AccessPoint {
   readonly #carried = new Set<Carried>();
   readonly #perClient = new Map<string, ClientUse>();
   readonly #buffers: BufferBudget;
+  readonly #paths = new Map<string, { policy: PathPolicy; next: NextNode | null }>();
 
   constructor(options: AccessPointOptions) {
     this.#options = options;
@@ -95,17 +102,23 @@ export class AccessPoint {
 
   /** The sessions carried now. */
   sessions(): SessionStatus[] {
-    return [...this.#carried].map(({ session, service, client, record, servlet }) => ({
+    return [...this.#carried].map(({ session, service, client, record, path }) => ({
       service,
       client: client.name,
       state: session.state,
       site: record?.site,
-      servlet,
+      policy: path?.policy,
+      next: path?.next,
       epoch: record?.epoch,
       upBytes: session.counters.upBytes,
       downBytes: session.counters.downBytes,
       resumes: session.counters.resumes,
     }));
+  }
+
+  /** The newest path of each service. */
+  paths(): Record<string, { policy: PathPolicy; next: NextNode | null }> {
+    return Object.fromEntries(this.#paths);
   }
 
   /** Ends every session. */
@@ -167,7 +180,7 @@ export class AccessPoint {
       service,
       client: identity,
       record: undefined,
-      servlet: undefined,
+      path: undefined,
     };
     let carrier: SessionCarrier;
     try {
@@ -255,13 +268,18 @@ export class AccessPoint {
     const { session, service, client } = carried;
     const again = carried.record !== undefined;
     carried.record = record;
-    carried.servlet = path.servlet;
+    carried.path = path;
+    this.#paths.delete(service);
+    this.#paths.set(service, { policy: path.policy, next: path.next });
+    const oldest = this.#paths.keys().next();
+    if (this.#paths.size > pathsRemembered && !oldest.done) this.#paths.delete(oldest.value);
     const where = {
       service,
       client: client.name,
       site: record.site,
       epoch: record.epoch,
-      ...(path.servlet === undefined ? {} : { servlet: path.servlet }),
+      path: path.policy,
+      ...(path.next === null ? {} : { next: path.next.node }),
     };
     if (again)
       this.#options.events({ type: 'session-resumed', ...where, parkedMs: session.counters.parkedMs });

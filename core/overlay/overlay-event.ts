@@ -1,4 +1,5 @@
 import type { X509Certificate } from 'node:crypto';
+import type { PathPolicy } from '../contract/domain.ts';
 import type { OverlayIdentity } from './identity.ts';
 
 /** Who an event is about, as far as it is known. */
@@ -13,7 +14,7 @@ export interface PeerNote {
 export type OverlayEvent =
   | {
       type: 'refused';
-      where: 'listener' | 'stream' | 'call' | 'access-point' | 'servlet' | 'site-door' | 'door';
+      where: 'listener' | 'stream' | 'call' | 'access-point' | 'servlet' | 'ring-hop' | 'site-door' | 'door';
       code: string;
       message: string;
       peer: PeerNote;
@@ -21,14 +22,24 @@ export type OverlayEvent =
     }
   | { type: 'link-opened'; peer: PeerNote; direction: 'in' | 'out' }
   | { type: 'link-closed'; peer: PeerNote; direction: 'in' | 'out'; code?: string }
-  | { type: 'session-opened'; service: string; client: string; site: string; servlet?: string; epoch: number }
+  | {
+      type: 'session-opened';
+      service: string;
+      client: string;
+      site: string;
+      path: PathPolicy;
+      /** The overlay node that it goes to from the access point. */
+      next?: string;
+      epoch: number;
+    }
   | { type: 'session-parked'; service: string; client: string; code?: string }
   | {
       type: 'session-resumed';
       service: string;
       client: string;
       site: string;
-      servlet?: string;
+      path: PathPolicy;
+      next?: string;
       epoch: number;
       parkedMs: number;
     }

@@ -1,3 +1,4 @@
+import { defaultServicePath, type PathPolicy, type ServicePath } from '../contract/domain.ts';
 import type { NodeList } from '../contract/node-list.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { systemClock } from '../runtime/clock.ts';
@@ -17,11 +18,15 @@ import type { Authorise, ReadIdentity } from './identity.ts';
 import { LinkPool } from './link-pool.ts';
 import type { Locator } from './locator.ts';
 import type { OverlayEvents } from './overlay-event.ts';
-import type { OverlayPeer, PathPolicy } from './path-opener.ts';
+import type { OverlayPeer } from './overlay-peer.ts';
 import { PathOpener } from './path-opener.ts';
+import { registerRingCarrier } from './ring-carrier.ts';
+import type { NextNode, RouteStep } from './ring-route.ts';
 import { listenRouted } from './routed-listener.ts';
 import { ServiceWatch } from './service-watch.ts';
 import { registerServlet } from './servlet.ts';
+import { ServletChoice } from './servlet-choice.ts';
+import { SiteDistances } from './site-distances.ts';
 import { StreamRouter } from './stream-router.ts';
 
 export interface OverlayNodeOptions {
@@ -48,7 +53,10 @@ export interface OverlayNodeOptions {
   events: OverlayEvents;
   clock?: Clock;
   random?: Random;
-  pathPolicy?: (service: string) => PathPolicy;
+  /** How the sessions of a service travel; two hops unless given. */
+  path?: (service: string) => ServicePath;
+  /** One step of the ring's route to a service's directory node; asked for full-ring paths only. */
+  route?: (service: string) => RouteStep;
   parkDeadlineMs?: number;
   limits?: Partial<LinkLimits>;
   /** What each address, and all together, may ask of this node's doors. */
@@ -63,6 +71,10 @@ export interface OverlayNodeStatus {
   /** Open and parked sessions by service. */
   services: Record<string, { open: number; parked: number }>;
   sessions: SessionStatus[];
+  /** The newest path of each service, as access point. */
+  paths: Record<string, { policy: PathPolicy; next: NextNode | null }>;
+  /** Where full-ring streams of each service were last passed on to. */
+  onward: Record<string, NextNode>;
   /** Streams carried for other access points. */
   servletStreams: number;
   links: {
@@ -122,13 +134,21 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
   });
   const locator = typeof options.locator === 'function' ? options.locator({ pool, router }) : options.locator;
   const watch = new ServiceWatch(locator, clock);
-  const paths = new PathOpener({
+  const distances = new SiteDistances({ pool, router, clock });
+  const servlets = new ServletChoice({
     name: options.name,
     peers: options.peers,
     pool,
-    policy: options.pathPolicy ?? (() => 'two-hop'),
+    distances,
     random,
     clock,
+  });
+  const route = options.route ?? ((): RouteStep => ({ owner: true }));
+  const paths = new PathOpener({
+    pool,
+    servlets,
+    path: options.path ?? (() => defaultServicePath),
+    route,
   });
   const accessPoint = new AccessPoint({
     name: options.name,
@@ -150,6 +170,7 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
     renew: options.renew,
   });
   const servlet = registerServlet(router, { pool });
+  const ringCarrier = registerRingCarrier(router, { paths, locator, route, clock });
   const doorLimits = new DoorLimits({
     ...defaultDoorLimits,
     clock,
@@ -237,6 +258,8 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
         clients,
         services,
         sessions,
+        paths: accessPoint.paths(),
+        onward: ringCarrier.onward(),
         servletStreams: servlet.carried,
         links: [
           ...[...server.links].map((link) => describe(link, 'in')),

@@ -1,37 +1,46 @@
-import type { Clock } from '../runtime/clock.ts';
+import type { ServicePath } from '../contract/domain.ts';
 import { MoveError } from '../runtime/errors.ts';
-import type { Random } from '../runtime/random.ts';
+import type { Link } from '../runtime/link/link.ts';
+import type { LinkStream } from '../runtime/link/link-stream.ts';
 import type { LinkPool, LinkTarget } from './link-pool.ts';
 import type { LocationRecord } from './location-record.ts';
+import { targetOf } from './overlay-peer.ts';
+import type { NextNode, RouteStep } from './ring-route.ts';
+import { hopLimit } from './ring-route.ts';
+import type { ServletChoice } from './servlet-choice.ts';
 import type { OpenedPath } from './session-carrier.ts';
 
-/** Access point to site directly, or through a random servlet (the default). */
-export type PathPolicy = 'one-hop' | 'two-hop';
-
-/** An overlay node as its fellows know it. */
-export interface OverlayPeer {
-  name: string;
-  /** `host:port` */
-  address: string;
-}
-
 export interface PathOpenerOptions {
-  /** This node's own name: it is never its own servlet. */
-  name: string;
-  peers: () => readonly OverlayPeer[];
   pool: LinkPool;
-  policy: (service: string) => PathPolicy;
-  random: Random;
-  clock: Clock;
+  servlets: ServletChoice;
+  /** How the sessions of a service travel; asked for every path. */
+  path: (service: string) => ServicePath;
+  /** The ring's lookup route to a service's directory node, one step of it. */
+  route: (service: string) => RouteStep;
 }
 
-/** How long a servlet that failed is passed over. */
-const avoidMs = 2000;
+/** What travels with a stream on the ring: no node on the way learns where the site is before the last but one. */
+export interface RingStream {
+  service: string;
+  port: number;
+  epoch: number;
+  /** Hops that are left. */
+  hops: number;
+}
 
-/** Opens streams to hosting sites by the path policy of each service (MOVE §3.2). */
+/** Where a stream was passed on to. */
+export interface Onward {
+  stream: LinkStream;
+  next: NextNode;
+}
+
+/**
+ * Opens streams to hosting sites by the path policy of each service: from the access point itself, through a
+ * servlet (MOVE §3.2), or over the ring to the directory node and on through a servlet that it draws, as
+ * MOVE's predecessor SOS routed every packet.
+ */
 export class PathOpener {
   readonly #options: PathOpenerOptions;
-  readonly #avoid = new Map<string, number>();
 
   constructor(options: PathOpenerOptions) {
     this.#options = options;
@@ -39,60 +48,93 @@ export class PathOpener {
 
   /** A stream towards the gateway; whether it is accepted shows in what comes back. @throws MoveError */
   async open(record: LocationRecord, port: number, signal: AbortSignal): Promise<OpenedPath> {
-    const { pool, policy } = this.#options;
-    if (policy(record.service) === 'one-hop') {
-      const site = { address: record.address, role: 'site', name: record.site };
+    const { pool, path, route } = this.#options;
+    const { service, epoch } = record;
+    const { policy, nearest } = path(service);
+    if (policy === 'one-hop') {
+      const site = siteOf(record);
       const link = pool.peek(site) ?? (await pool.link(site, signal));
-      const header = { kind: 'session', service: record.service, epoch: record.epoch, port };
-      return { stream: link.openStreamNow(header), servlet: undefined };
+      const stream = link.openStreamNow({ kind: 'session', service, epoch, port });
+      return { stream, policy, next: null };
     }
-    const peer = this.#chooseServlet();
-    const target: LinkTarget = { address: peer.address, role: 'overlay', name: peer.name };
+    if (policy === 'full-ring') {
+      const step = route(service);
+      if (!step.owner) {
+        const ring = { service, port, epoch, hops: hopLimit };
+        return { policy, ...(await this.passOn(step, ring, signal)) };
+      }
+    }
+    return { policy, ...(await this.throughServlet(record, port, { nearest, signal })) };
+  }
+
+  /** A stream to the site through a servlet that is drawn here. @throws MoveError */
+  async throughServlet(
+    record: LocationRecord,
+    port: number,
+    options: { nearest: number; except?: string; signal?: AbortSignal },
+  ): Promise<Onward> {
+    const { servlets } = this.#options;
+    const { nearest, except, signal } = options;
+    const site = siteOf(record);
+    const peer = servlets.choose({ site, nearest, ...(except === undefined ? {} : { except }) });
     try {
-      const link = pool.peek(target) ?? (await pool.link(target, signal));
-      const stream = link.openStreamNow({
-        kind: 'servlet',
-        service: record.service,
-        site: record.site,
-        address: record.address,
-        port,
-        epoch: record.epoch,
-      });
-      stream.accepted.catch((error: MoveError) => {
-        // A servlet that cannot reach the site may be cut off from it; another may not be.
-        if (error.code.startsWith('LINK_') || error.code === 'DEADLINE_EXCEEDED') this.#passOver(peer.name);
-      });
-      return { stream, servlet: peer.name };
+      const link = await this.#linkTo(targetOf(peer), signal);
+      const { service, epoch } = record;
+      const where = { site: record.site, address: record.address };
+      const stream = link.openStreamNow({ kind: 'servlet', service, ...where, port, epoch });
+      this.#passOverOnFailure(stream, peer.name);
+      return { stream, next: { node: peer.name, servlet: true } };
     } catch (thrown) {
-      if (!signal.aborted) this.#passOver(peer.name);
+      if (!signal?.aborted) servlets.passOver(peer.name);
       throw thrown;
     }
   }
 
-  /** Random among the nodes that a link is open to; if there are none, among all. */
-  #chooseServlet(): OverlayPeer {
-    const { peers, name, pool, random } = this.#options;
-    const others = peers().filter((peer) => peer.name !== name);
-    if (others.length === 0) {
-      throw new MoveError('NO_SERVLET', 'This access point knows no other overlay node to use as a servlet.');
+  /**
+   * A stream to the next node on the ring's route: the first one offered that works, open links first among
+   * those that have not failed just now. @throws MoveError `ROUTE_TOO_LONG`, `ROUTE_LOST`, what dialling throws.
+   */
+  async passOn(
+    step: Extract<RouteStep, { owner: false }>,
+    ring: RingStream,
+    signal?: AbortSignal,
+  ): Promise<Onward> {
+    const { servlets } = this.#options;
+    if (ring.hops < 1)
+      throw new MoveError('ROUTE_TOO_LONG', 'The route over the ring has more hops than it may.');
+    const usable = step.next.filter((peer) => !servlets.isPassedOver(peer.name));
+    let failure: unknown;
+    for (const peer of usable.length > 0 ? usable : step.next) {
+      try {
+        const link = await this.#linkTo(targetOf(peer), signal);
+        const stream = link.openStreamNow({ kind: 'ring', ...ring, hops: ring.hops - 1, last: step.last });
+        this.#passOverOnFailure(stream, peer.name);
+        return { stream, next: { node: peer.name, servlet: false } };
+      } catch (thrown) {
+        if (signal?.aborted) throw thrown;
+        servlets.passOver(peer.name);
+        failure = thrown;
+      }
     }
-    const usable = others.filter((peer) => !this.#isPassedOver(peer.name));
-    const warm = usable.filter((peer) =>
-      pool.peek({ address: peer.address, role: 'overlay', name: peer.name }),
-    );
-    const candidates = warm.length > 0 ? warm : usable.length > 0 ? usable : others;
-    return candidates[random.below(candidates.length)]!;
+    throw failure ?? new MoveError('ROUTE_LOST', 'The ring shows no way on to the directory node.');
   }
 
-  #passOver(servlet: string): void {
-    this.#avoid.set(servlet, this.#options.clock.monotonic() + avoidMs);
+  async #linkTo(target: LinkTarget, signal: AbortSignal | undefined): Promise<Link> {
+    const { pool } = this.#options;
+    return pool.peek(target) ?? (await pool.link(target, signal));
   }
 
-  #isPassedOver(servlet: string): boolean {
-    const until = this.#avoid.get(servlet);
-    if (until === undefined) return false;
-    if (until > this.#options.clock.monotonic()) return true;
-    this.#avoid.delete(servlet);
-    return false;
+  /** A node that cannot reach what is behind it may be cut off from it; another may not be. */
+  #passOverOnFailure(stream: LinkStream, node: string): void {
+    stream.accepted.catch((error: MoveError) => {
+      if (error.code.startsWith('LINK_') || error.code === 'DEADLINE_EXCEEDED')
+        this.#options.servlets.passOver(node);
+    });
   }
 }
+
+const siteOf = (record: LocationRecord): LinkTarget => ({
+  address: record.address,
+  role: 'site',
+  name: record.site,
+});

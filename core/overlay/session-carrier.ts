@@ -1,14 +1,18 @@
 import type { Duplex } from 'node:stream';
+import type { PathPolicy } from '../contract/domain.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { LocationRecord } from './location-record.ts';
+import type { NextNode } from './ring-route.ts';
 import type { ServiceWatch } from './service-watch.ts';
 import type { ResumableSession } from './session/resumable-session.ts';
 
-/** A way to the gateway of a service, and the servlet it goes through. */
+/** A way to the gateway of a service. */
 export interface OpenedPath {
   stream: Duplex;
-  servlet: string | undefined;
+  policy: PathPolicy;
+  /** Where it goes from here; null for the site itself. */
+  next: NextNode | null;
 }
 
 export interface CarrierParts {

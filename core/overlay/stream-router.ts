@@ -25,7 +25,7 @@ export interface StreamKind<Header> {
   /** Roles that may ask. */
   roles: readonly string[];
   schema: z.ZodType<Header>;
-  where: 'access-point' | 'servlet' | 'site-door' | 'stream';
+  where: 'access-point' | 'servlet' | 'ring-hop' | 'site-door' | 'stream';
   handle(request: StreamRequest<Header>): void | Promise<void>;
 }
 

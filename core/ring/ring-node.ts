@@ -1,6 +1,6 @@
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { Identifier } from './identifier.ts';
-import { following, parseIdentifier } from './identifier.ts';
+import { following, owns, parseIdentifier } from './identifier.ts';
 import type { LookupResult } from './lookup.ts';
 import { Lookup } from './lookup.ts';
 import { LostPeers } from './lost-peers.ts';
@@ -16,6 +16,8 @@ const busyRounds = 3;
 const formingCount = 32;
 const formingLimitMs = 30_000;
 const joinRetryMs = 250;
+/** Members that a route may go on to, should the closest fail. */
+const routesOffered = 3;
 
 /**
  * One member of a Chord ring with Zave's corrections ("Reasoning about identifier spaces: how to make Chord
@@ -210,6 +212,20 @@ export class RingNode {
     if (this.#state.ownsKey(key)) return [self, ...successors].slice(0, count);
     const source = this.#calls.lookupSource(true, [], [], key);
     return (await new Lookup(key, source).findCandidates()).slice(0, count);
+  }
+
+  /**
+   * One step of the recursive route to the owner of `key` (Chord §4.3), from what this node knows: it is the
+   * owner; or its successor is, the ones after it being next in line (`last`); or the closest members that
+   * precede the key lead on, the closest first. Nothing is asked. @throws MoveError `RING_NOT_MEMBER`.
+   */
+  routeTowards(key: Identifier): { owner: true } | { owner: false; last: boolean; next: Peer[] } {
+    this.#mustBeMember();
+    const { self, head, successors } = this.#state;
+    if (!head || this.#state.ownsKey(key)) return { owner: true };
+    if (owns(self.identifier, key, head.identifier))
+      return { owner: false, last: true, next: [...successors] };
+    return { owner: false, last: false, next: this.#state.closestPreceding(key, routesOffered) };
   }
 
   status(): RingStatus {

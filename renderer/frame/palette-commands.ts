@@ -1,4 +1,4 @@
-import { movePolicySchema } from '../../core/contract/domain.ts';
+import { movePolicySchema, pathPolicySchema } from '../../core/contract/domain.ts';
 import type { ConsoleState } from '../../core/contract/state.ts';
 import { consoleInfo, movesUnderWay, servicesByName, waitingProposals } from '../model/reading.ts';
 import * as commands from '../store/commands.ts';
@@ -58,6 +58,12 @@ export function paletteCommands(state: ConsoleState, mayAct: boolean): PaletteCo
               void commands.run('service.policy', { service: service.id, policy }, (o) =>
                 text.service.policySet(o.service, text.service.policies[o.policy]),
               ),
+          );
+      for (const policy of pathPolicySchema.options)
+        if (policy !== service.path.policy)
+          add(
+            text.palette.path(service.id, text.service.paths.policies[policy]),
+            () => void commands.setPath(service.id, { policy, nearest: 1 }),
           );
     }
     add(text.palette.issue, () => {

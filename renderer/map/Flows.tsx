@@ -18,14 +18,15 @@ import { text } from '../text.ts';
 
 type Angles = Readonly<Record<string, number>>;
 
-/** Requests of a service: client, access point, servlet, site; dashed where somebody goes directly. */
+/** Requests of a service: client, overlay nodes of its path, site; dashed where somebody goes directly. */
 export function ServicePath(props: { service: Service; places: Places; angles: Angles; focused: boolean }) {
   const { service, places, angles } = props;
   const hosts = useCollection('clients');
   const site = places.sites[service.site];
   const home = places.sites[service.homeSite];
   const access = service.accessPoint === null ? undefined : angles[service.accessPoint];
-  const servlet = service.servlet === null ? undefined : angles[service.servlet];
+  const route = service.route.flatMap((node) => angles[node] ?? []);
+  const last = route.at(-1);
   const users = Object.values(hosts).filter((host) => host.role === 'client');
   return (
     <g className="service-path" data-focused={props.focused} data-parked={service.state === 'moving'}>
@@ -41,13 +42,17 @@ export function ServicePath(props: { service: Service; places: Places; angles: A
           return <path key={host.id} className="flow-path" d={through(entry(from, access, places))} />;
         return null;
       })}
-      {access !== undefined && servlet !== undefined && access !== servlet && (
-        <path className="flow-path" d={chord(onRing(access), onRing(servlet))} />
-      )}
-      {servlet !== undefined && site && (
+      {route.slice(1).map((angle, hop) => (
+        <path
+          key={`${route[hop]} ${angle}`}
+          className="flow-path"
+          d={chord(onRing(route[hop]!), onRing(angle))}
+        />
+      ))}
+      {last !== undefined && site && (
         <path
           className="flow-path leaving"
-          d={through([onRing(servlet), ...around(servlet, site.angle, leavingDepth, 26), site])}
+          d={through([onRing(last), ...around(last, site.angle, leavingDepth, 26), site])}
         />
       )}
     </g>

@@ -34,6 +34,11 @@ export function servicesByName(services: ConsoleState['services']): Service[] {
   return Object.values(services).sort((a, b) => byName(a.id, b.id));
 }
 
+/** Overlay nodes that answer now. */
+export function nodesUp(state: Pick<ConsoleState, 'nodes'>): number {
+  return Object.values(state.nodes).filter(({ reach }) => reach === 'up').length;
+}
+
 /** What a site is to the services right now, in the order of what matters most. */
 export function roleOfSite(site: Site, state: ConsoleState): SiteRole {
   for (const move of movesUnderWay(state)) {

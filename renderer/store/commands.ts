@@ -1,4 +1,5 @@
 import type { InputOf, MethodName, OutputOf } from '../../core/contract/contract.ts';
+import type { ServicePath } from '../../core/contract/domain.ts';
 import { text } from '../text.ts';
 import { useConsole } from './console-store.ts';
 import { say, sayError } from './ui-store.ts';
@@ -39,6 +40,8 @@ export const startMove = (input: InputOf<'move.start'>) =>
   run('move.start', input, (o) => text.move.started(o.move));
 export const continueMove = (move: string) => run('move.continue', { move }, () => text.move.continued);
 export const cancelMove = (move: string) => run('move.cancel', { move }, () => text.move.cancelled);
+export const setPath = (service: string, path: ServicePath) =>
+  run('service.path', { service, ...path }, (o) => text.service.paths.done(o.service, o.path));
 export const verifyRing = () => run('ring.verify', {}, (o) => text.ring.verified(o));
 export const verifyJournal = () => run('journal.verify', {}, (o) => text.journal.verified(o));
 export const startFlood = (input: InputOf<'flood.start'>) =>

@@ -1,5 +1,5 @@
 import { latency } from '../format.ts';
-import { serviceInFocus, servicesByName } from '../model/reading.ts';
+import { nodesUp, serviceInFocus, servicesByName } from '../model/reading.ts';
 import { LatencyChart } from '../parts/LatencyChart.tsx';
 import { Nothing } from '../parts/Nothing.tsx';
 import { useCollection, useConsole } from '../store/console-store.ts';
@@ -15,6 +15,8 @@ export function LatencyView() {
   const choose = useUi((ui) => ui.chooseService);
   const services = servicesByName(useCollection('services'));
   const focus = useConsole((store) => serviceInFocus(store.state, chosen)?.id ?? null);
+  const nodes = useConsole((store) => nodesUp(store.state));
+  const path = useConsole((store) => (focus === null ? null : store.state.services[focus]?.path));
   const service = focus ?? telemetry.services()[0] ?? null;
   if (service === null || telemetry.services().length === 0)
     return (
@@ -49,6 +51,11 @@ export function LatencyView() {
         <PathFigures path="direct" samples={direct} />
         <Ratio overlay={overlay.at(-1)} direct={direct.at(-1)} />
       </div>
+      {path && (
+        <p className="muted">
+          {text.latency.path(text.service.paths.name(path), text.service.paths.secrecy(path, nodes))}
+        </p>
+      )}
       <LatencyChart service={service} />
       <p className="muted chart-legend">
         <span>{text.latency.axis}</span>

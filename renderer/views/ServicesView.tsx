@@ -1,11 +1,17 @@
-import { type MovePolicy, movePolicySchema, type Service } from '../../core/contract/domain.ts';
+import {
+  type MovePolicy,
+  movePolicySchema,
+  pathPolicySchema,
+  type Service,
+  type ServicePath,
+} from '../../core/contract/domain.ts';
 import { place } from '../format.ts';
-import { latestMove, servicesByName } from '../model/reading.ts';
+import { latestMove, nodesUp, servicesByName } from '../model/reading.ts';
 import { LatencyChart } from '../parts/LatencyChart.tsx';
 import { Nothing } from '../parts/Nothing.tsx';
 import { StateWord } from '../parts/StateWord.tsx';
 import { Waterfall } from '../parts/Waterfall.tsx';
-import { run } from '../store/commands.ts';
+import { run, setPath } from '../store/commands.ts';
 import { useCollection, useConsole, useMayAct } from '../store/console-store.ts';
 import { useUi } from '../store/ui-store.ts';
 import { text } from '../text.ts';
@@ -38,7 +44,6 @@ function ServiceCard({ service }: { service: Service }) {
   const attacked = useConsole((store) => store.state.sites[service.site]?.attacked ?? false);
   const move = useConsole((store) => latestMove(store.state, service.id));
   const away = service.site !== service.homeSite;
-  const path = [service.accessPoint, service.servlet, place(service.site)].filter((step) => step !== null);
   return (
     <article className="card service-card" aria-labelledby={`service-${service.id}`} data-attacked={attacked}>
       <header>
@@ -63,11 +68,16 @@ function ServiceCard({ service }: { service: Service }) {
         </div>
         <dl className="facts">
           <dt>{text.service.path}</dt>
-          <dd>{service.accessPoint && service.servlet ? path.join(' → ') : text.service.noPath}</dd>
+          <dd>
+            {service.route.length > 0
+              ? [...service.route, place(service.site)].join(' → ')
+              : text.service.noPath}
+          </dd>
           <dt>{text.service.behind}</dt>
           <dd>{service.staysBehind.join(', ') || text.proposal.nothingBehind}</dd>
         </dl>
         <PolicyChoice service={service} />
+        <PathChoice service={service} />
         <div className="actions">
           <button
             type="button"
@@ -139,3 +149,52 @@ function PolicyChoice({ service }: { service: Service }) {
     </fieldset>
   );
 }
+
+/** How people's sessions travel, and in one sentence what that keeps secret in an overlay of this size. */
+function PathChoice({ service }: { service: Service }) {
+  const mayAct = useMayAct();
+  const nodes = useConsole((store) => nodesUp(store.state));
+  const set = (path: ServicePath) => void setPath(service.id, path);
+  const { policy, nearest } = service.path;
+  return (
+    <fieldset className="choice">
+      <legend>{text.service.paths.title}</legend>
+      <div className="path-choice">
+        <div className="segments">
+          {pathPolicySchema.options.map((option) => (
+            <label key={option}>
+              <input
+                type="radio"
+                name={`path-${service.id}`}
+                checked={policy === option}
+                disabled={!mayAct}
+                onChange={() => set({ policy: option, nearest: 1 })}
+              />
+              <span>{text.service.paths.policies[option]}</span>
+            </label>
+          ))}
+        </div>
+        {policy === 'two-hop' && (
+          <label>
+            {text.service.paths.servlet}{' '}
+            <select
+              value={nearest}
+              disabled={!mayAct}
+              onChange={(event) => set({ policy, nearest: Number(event.target.value) })}
+            >
+              {nearestOffered(nearest).map((count) => (
+                <option key={count} value={count}>
+                  {text.service.paths.nearest(count)}
+                </option>
+              ))}
+            </select>
+          </label>
+        )}
+      </div>
+      <p className="muted">{text.service.paths.secrecy(service.path, nodes)}</p>
+    </fieldset>
+  );
+}
+
+const nearestOffered = (present: number): number[] =>
+  [...new Set([1, 2, 3, 5, present])].sort((a, b) => a - b);

@@ -12,7 +12,7 @@ const bar = 0.02;
 /** How much of the same letters without hindrances it must read, so that a low figure means something. */
 const controlBar = 0.5;
 
-/** Assumed, not measured: nobody but the authors has taken these tests. */
+/** Assumed, not measured: no study was made with people. */
 const person = {
   image: { secondsPerTest: 10, rightShare: 0.85 },
   sound: { secondsPerTest: 20, rightShare: 0.85 },

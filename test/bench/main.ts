@@ -6,9 +6,9 @@ const benches: Readonly<Record<string, { what: string; load: () => Promise<Bench
     what: 'requests through the overlay beside a chain of the same legs made of HAProxy, on loopback',
     load: () => import('./path.ts'),
   },
-  'human-test': {
-    what: 'what a stock OCR solves of the human test, and what passing costs a bot',
-    load: () => import('./human-test.ts'),
+  'page-loads': {
+    what: 'a page with its parts, by each path policy and directly, from three round trips in a lab',
+    load: () => import('./page-loads.ts'),
   },
   limits: {
     what: 'what honest clients of an access point notice, and what it holds, while it is attacked in ten ways',

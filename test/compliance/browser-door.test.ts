@@ -18,6 +18,7 @@ import { HumanTestAdmission } from '../../core/overlay/admission/human-test-admi
 import { PasswordMethod } from '../../core/overlay/admission/password-method.ts';
 import type { Door } from '../../core/overlay/door/door.ts';
 import { systemClock } from '../../core/runtime/clock.ts';
+import { defaultDoorLimits } from '../../core/runtime/door-limits.ts';
 import type { LinkIdentity } from '../../core/runtime/link/link-tls.ts';
 import { runProgram } from '../../core/runtime/process.ts';
 import { type Random, secureRandom, seededRandom } from '../../core/runtime/random.ts';
@@ -100,7 +101,14 @@ async function openDoor(node: number, seed: number): Promise<{ door: Door; desk:
     trustPem: () => trust.administrator.certificatePem,
     accessPoints: () => [`127.0.0.1:${world.nodes[node]!.port}`, '127.0.0.1:1'],
     program: undefined,
-    limits: { connectionsPerAddress: 16, headersMs: 1000 },
+    limits: {
+      headersMs: 1000,
+      door: {
+        ...defaultDoorLimits,
+        each: { perSecond: 500, burst: 500, pending: 16, established: 64 },
+        whole: { perSecond: 5_000, burst: 5_000, pending: 512, established: 512 },
+      },
+    },
   });
   return { door: opened, desk };
 }

@@ -8,6 +8,7 @@ import {
 } from '../../core/contract/channel.ts';
 import { type Contract, contract } from '../../core/contract/contract.ts';
 import type { ErrorBody } from '../../core/contract/error-body.ts';
+import { pathChoice, pathChoices } from '../../core/contract/path-secrecy.ts';
 import { applyChanges, type Change, type ConsoleState } from '../../core/contract/state.ts';
 import type { Telemetry } from '../../core/contract/telemetry.ts';
 import { addEvent, makeMove, makeScene, type SceneName } from './scenes.ts';
@@ -160,6 +161,25 @@ export class ContractDouble {
           value: { policy: input.policy },
         });
         return input;
+      },
+      'service.path': ({ service, policy, nearest }) => {
+        this.#record('service.path', { service, policy, nearest });
+        const path = { policy, nearest };
+        this.apply({ op: 'patch', collection: 'services', id: service, value: { path } });
+        const nodes = Object.keys(this.state.nodes).length;
+        return {
+          service,
+          path,
+          accessPointsTold: nodes,
+          toldWithinMs: 23,
+          secrecy: pathChoice(path, nodes),
+        };
+      },
+      'service.paths': (input) => {
+        this.#record('service.paths', input);
+        const { path, route } = this.state.services[input.service]!;
+        const nodes = input.nodes ?? Object.keys(this.state.nodes).length;
+        return { service: input.service, path, route, nodes, choices: pathChoices(path, nodes) };
       },
       'drill.start': (input) => {
         this.#record('drill.start', input);

@@ -177,6 +177,26 @@ test('the policy is set, the journal filtered and verified, latency compared', a
   expect(double.calls.map((call) => call.method)).toEqual(['service.policy', 'journal.verify']);
 });
 
+test('a path is chosen, with what it keeps secret beside it', async ({ page, openScene }) => {
+  const { double } = await openScene('rest');
+  await goTo(page, 'Services');
+  const choice = page.getByRole('group', { name: 'How people reach it through the overlay' });
+  await expect(choice).toContainText('Any of 7 nodes may talk to the site (2.8 bits)');
+  await choice.getByRole('combobox').selectOption({ label: 'the nearest of 3 random servlets' });
+  await expect(choice).toContainText('As secret as 3.8 nodes instead of 7 (1.9 bits)');
+  await choice.getByRole('radio', { name: 'One hop' }).click();
+  await expect(choice).toContainText('whoever watches the access point sees the site');
+  await choice.getByRole('radio', { name: 'Full ring' }).click();
+  await expect(page.getByText('shop.example: full ring, for sessions that begin now.')).toBeVisible();
+  expect(double.calls).toEqual(
+    [
+      { policy: 'two-hop', nearest: 3 },
+      { policy: 'one-hop', nearest: 1 },
+      { policy: 'full-ring', nearest: 1 },
+    ].map((path) => ({ method: 'service.path', input: { service: 'shop.example', ...path } })),
+  );
+});
+
 test('a fault shows its sentence and its code', async ({ page, openScene }) => {
   const { double } = await openScene('attack');
   double.faults.set('proposal.approve', {

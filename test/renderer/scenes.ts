@@ -112,6 +112,8 @@ function addService(state: Mutable, site: string, sessions: number): void {
     directory: 'node-7',
     accessPoint: 'node-4',
     servlet: 'node-6',
+    path: { policy: 'two-hop', nearest: 1 },
+    route: ['node-4', 'node-6'],
   };
   state.nodes['node-4']!.roles = ['access-point'];
   state.nodes['node-6']!.roles = ['servlet'];
@@ -131,6 +133,7 @@ function addMoreServices(state: Mutable): void {
       sessions: i * 31,
       accessPoint: `node-${i * 7}`,
       servlet: `node-${i * 5 + 3}`,
+      route: [`node-${i * 7}`, `node-${i * 5 + 3}`],
       directory: `node-${i * 3 + 11}`,
     };
   }

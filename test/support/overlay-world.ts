@@ -4,6 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { connect } from 'node:net';
 import { duplexPair } from 'node:stream';
+import type { ServicePath } from '../../core/contract/domain.ts';
 import type { NodeList } from '../../core/contract/node-list.ts';
 import { signDelegation } from '../../core/credentials/delegation.ts';
 import type { RenewCertificate } from '../../core/overlay/client-calls.ts';
@@ -18,6 +19,8 @@ import type { Locator } from '../../core/overlay/locator.ts';
 import type { OverlayEvent } from '../../core/overlay/overlay-event.ts';
 import type { OverlayNode } from '../../core/overlay/overlay-node.ts';
 import { createOverlayNode } from '../../core/overlay/overlay-node.ts';
+import type { OverlayPeer } from '../../core/overlay/overlay-peer.ts';
+import type { RouteStep } from '../../core/overlay/ring-route.ts';
 import { listenRouted } from '../../core/overlay/routed-listener.ts';
 import type { SiteDoor } from '../../core/overlay/site-door.ts';
 import { registerSiteDoor } from '../../core/overlay/site-door.ts';
@@ -107,6 +110,10 @@ export async function createOverlayWorld(
     nodes?: number;
     sites?: number;
     parkDeadlineMs?: number;
+    /** How sessions travel, asked for each path. */
+    path?: () => ServicePath;
+    /** The step of the ring's route at node `index`; the peers are all nodes in their order. */
+    route?: (index: number, peers: readonly OverlayPeer[]) => RouteStep;
     alsoPort?: () => number;
     /** Another authority than the test's own, and how it is believed at a node, a site or a client. */
     trust?: { authority: TestAuthority; authoriseAt(host: string): Authorise; readIdentity: ReadIdentity };
@@ -174,7 +181,7 @@ export async function createOverlayWorld(
   const names = Array.from({ length: size.nodes ?? 3 }, (_, index) => `node-${index}`);
   const peers = () =>
     nodes.map((node, index) => ({ name: names[index]!, address: `127.0.0.1:${node.port}` }));
-  for (const name of names) {
+  for (const [index, name] of names.entries()) {
     const issued = await authority.issue({ role: 'overlay', name });
     nodes.push(
       await createOverlayNode({
@@ -193,6 +200,8 @@ export async function createOverlayWorld(
           return world.renew(renewal);
         },
         ...(size.parkDeadlineMs === undefined ? {} : { parkDeadlineMs: size.parkDeadlineMs }),
+        ...(size.path ? { path: size.path } : {}),
+        route: () => size.route?.(index, peers()) ?? { owner: true },
       }),
     );
   }

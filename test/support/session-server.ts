@@ -133,6 +133,8 @@ export class SessionServer {
       session.downSent = received;
       if (!session.downFinacked) session.finSent = false;
       session.finackSent = false;
+      // Without this a client that had received everything waits for ever: nothing is left that it could acknowledge.
+      if (session.down.length < windowBytes && !session.downEnd) session.service.resume();
     }
     this.#reply(stream, 0, session.upDelivered);
     session.lastAck = session.upDelivered;

@@ -1,11 +1,15 @@
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { doorPort } from '../../core/control/doors.ts';
+import { codeAt, codeSeconds, fromBase32 } from '../../core/credentials/password/one-time-code.ts';
 import { catalogue } from '../../core/lab/sample-storage.ts';
 import type { IssuedCredential } from './world/connect.ts';
 import { homePage, service, sha256, until, World, worldImpossible } from './world.ts';
 
 const why = worldImpossible();
 const host = 'client-1';
+const root = '/root';
 
 describe.skipIf(why !== null)(`the browser door in the lab${why ? ` (${why})` : ''}`, () => {
   let world: World;
@@ -21,18 +25,18 @@ describe.skipIf(why !== null)(`the browser door in the lab${why ? ` (${why})` : 
   afterAll(() => world?.down());
 
   async function carry(name: string, credential: IssuedCredential): Promise<string> {
-    await world.hosts.write(host, '/root/door.trust.pem', credential.trustPem);
-    await world.hosts.write(host, `/root/${name}.pem`, credential.certificatePem);
-    await world.hosts.write(host, `/root/${name}.key`, credential.keyPem);
-    return `--cert /root/${name}.pem --key /root/${name}.key`;
+    await world.hosts.write(host, `${root}/door.trust.pem`, credential.trustPem);
+    await world.hosts.write(host, `${root}/${name}.pem`, credential.certificatePem);
+    await world.hosts.write(host, `${root}/${name}.key`, credential.keyPem);
+    return `--cert ${root}/${name}.pem --key ${root}/${name}.key`;
   }
 
   /** Asks by the real curl of a client host; the answer's code, its own code for an error, and its bytes' digest. */
-  async function ask(path: string, args: string, at = node) {
-    const url = path.startsWith('https:') ? path : `https://${service}:${doorPort}${path}`;
+  async function ask(target: string, args: string, at = node) {
+    const url = target.startsWith('https:') ? target : `https://${service}:${doorPort}${target}`;
     const said = await world.hosts.run(
       host,
-      `curl -sS -m 10 --cacert /root/door.trust.pem --resolve ${service}:${doorPort}:${at} -D /tmp/head -o /tmp/body ${args} -w '%{exitcode} %{http_code}' '${url}'; echo " $(sha256sum < /tmp/body | cut -c1-64) $(sed -n 's/^x-move-error: //Ip' /tmp/head)"; cat /tmp/body | head -c 4000`,
+      `curl -sS -m 10 --cacert ${root}/door.trust.pem --resolve ${service}:${doorPort}:${at} -D /tmp/head -o /tmp/body ${args} -w '%{exitcode} %{http_code}' '${url}'; echo " $(sha256sum < /tmp/body | cut -c1-64) $(sed -n 's/^x-move-error: //Ip' /tmp/head)"; cat /tmp/body | head -c 4000`,
       { limitMs: 20_000 },
     );
     const [line = '', ...body] = said.stdout.split('\n');
@@ -69,7 +73,7 @@ describe.skipIf(why !== null)(`the browser door in the lab${why ? ` (${why})` : 
     expect(test.body).toContain('Which letters are these?');
     const shown = await world.hosts.run(
       host,
-      `printf 'GET /.move/ HTTP/1.1\\r\\nHost: ${service}\\r\\nConnection: close\\r\\n\\r\\n' | openssl s_client -connect ${node}:${doorPort} -servername ${service} -CAfile /root/door.trust.pem -verify_return_error -verify_hostname ${service} -cert /root/ada.pem -key /root/ada.key -ign_eof 2>&1`,
+      `printf 'GET /.move/ HTTP/1.1\\r\\nHost: ${service}\\r\\nConnection: close\\r\\n\\r\\n' | openssl s_client -connect ${node}:${doorPort} -servername ${service} -CAfile ${root}/door.trust.pem -verify_return_error -verify_hostname ${service} -cert ${root}/ada.pem -key ${root}/ada.key -ign_eof 2>&1`,
     );
     expect(shown.stdout).toContain('Verify return code: 0 (ok)');
     expect(shown.stdout).toContain('Acceptable client certificate CA names');
@@ -81,7 +85,7 @@ describe.skipIf(why !== null)(`the browser door in the lab${why ? ` (${why})` : 
     const bytes = catalogue();
     const downloading = world.hosts.run(
       host,
-      `curl -sS -m 60 --cacert /root/door.trust.pem --resolve ${service}:${doorPort}:${node} ${person} --limit-rate 1M -o /tmp/door-catalogue 'https://${service}:${doorPort}/catalogue.bin'; echo $?; sha256sum < /tmp/door-catalogue`,
+      `curl -sS -m 60 --cacert ${root}/door.trust.pem --resolve ${service}:${doorPort}:${node} ${person} --limit-rate 1M -o /tmp/door-catalogue 'https://${service}:${doorPort}/catalogue.bin'; echo $?; sha256sum < /tmp/door-catalogue`,
       { limitMs: 70_000 },
     );
     await until(
@@ -107,7 +111,7 @@ describe.skipIf(why !== null)(`the browser door in the lab${why ? ` (${why})` : 
     const person = await carry('eve', credential);
     const cut = world.hosts.run(
       host,
-      `curl -sS -m 30 --cacert /root/door.trust.pem --resolve ${service}:${doorPort}:${node} ${person} --limit-rate 500k -o /tmp/door-cut 'https://${service}:${doorPort}/catalogue.bin'; echo $?`,
+      `curl -sS -m 30 --cacert ${root}/door.trust.pem --resolve ${service}:${doorPort}:${node} ${person} --limit-rate 500k -o /tmp/door-cut 'https://${service}:${doorPort}/catalogue.bin'; echo $?`,
       { limitMs: 40_000 },
     );
     await until(
@@ -137,5 +141,38 @@ describe.skipIf(why !== null)(`the browser door in the lab${why ? ` (${why})` : 
     const opened = await world.cli(['admission', 'set', '--open', service, '--lifetime-minutes', '5']);
     expect(JSON.parse(opened.stdout)).toMatchObject({ lifetimeMinutes: 5 });
     expect(await ask('/.move/human-test?form=sound', '')).toMatchObject({ status: 200 });
+  }, 30_000);
+
+  it('lets somebody in by password from the moment on that the administrator says so', async () => {
+    expect(await ask('/.move/password', '')).toMatchObject({ status: 403, refusal: 'ADMISSION_CLOSED' });
+    const file = path.join(world.home, 'grace.password');
+    writeFileSync(file, 'a long enough word\n', { mode: 0o600 });
+    const person = ['Grace Example', '--service', service, '--password-file', file];
+    const added = await world.cli(['admission', 'add', ...person]);
+    expect(added.code).toBe(0);
+    const { otpauth, accessPointsTold } = JSON.parse(added.stdout) as {
+      otpauth: string;
+      accessPointsTold: number;
+    };
+    expect(accessPointsTold).toBe(8);
+    const secret = fromBase32(new URL(otpauth).searchParams.get('secret') ?? '');
+    const code = codeAt(secret, Math.floor(Date.now() / 1000 / codeSeconds));
+    const form = `-c /tmp/grace.jar --data-urlencode 'name=Grace Example' --data-urlencode 'password=a long enough word' -d code=${code}`;
+    expect(await ask('/.move/password', form)).toMatchObject({ status: 303 });
+    expect(await ask(homePage.path, '-b /tmp/grace.jar')).toMatchObject({
+      status: 200,
+      sha256: homePage.sha256,
+    });
+    await world.until(
+      'the journal tells of it',
+      (state) =>
+        Object.values(state.events).some(
+          ({ type, text }) => type === 'admission.granted' && text.startsWith('Grace Example'),
+        ),
+      5_000,
+    );
+    expect((await world.cli(['admission', 'remove', 'Grace Example'])).code).toBe(0);
+    expect(await ask('/.move/password', '')).toMatchObject({ status: 403, refusal: 'ADMISSION_CLOSED' });
+    expect(await ask('/', '-b /tmp/grace.jar')).toMatchObject({ status: 403, refusal: 'ADMISSION_OVER' });
   }, 30_000);
 });

@@ -61,6 +61,41 @@ describe.skipIf(why !== null)(`the main job${why ? ` (${why})` : ''}`, () => {
     }
   });
 
+  it('changes at once how sessions travel, as the path of the service says', {
+    timeout: 40_000,
+  }, async () => {
+    const accessPoint = person.ready.accessPoint.name;
+    const directory = await world.until(
+      'the directory node is known',
+      ({ services }) => services[service]?.directory,
+      10_000,
+    );
+    /** Sets the path as people do, and looks which way the next session takes. */
+    const routeBy = async (...choice: string[]) => {
+      const set = await world.cli(['service', 'path', service, ...choice, '--json']);
+      expect(JSON.parse(set.stdout)).toMatchObject({ service, accessPointsTold: 8 });
+      expect(JSON.parse(set.stdout).toldWithinMs).toBeLessThan(1_000);
+      const page = await person.fetch(homePage.path, { proxy: 'socksProxy' });
+      expect(page).toMatchObject({ status: 200, sha256: homePage.sha256 });
+      return await world.route(accessPoint);
+    };
+    expect(await routeBy('--policy', 'one-hop')).toEqual([accessPoint]);
+    const ring = await routeBy('--policy', 'full-ring');
+    // To the directory node, wherever it is on the ring, and on to the servlet that it draws.
+    expect(ring[0]).toBe(accessPoint);
+    expect(ring.at(-2)).toBe(directory);
+    expect(ring.at(-1)).not.toBe(directory);
+    const two = await routeBy('--policy', 'two-hop', '--nearest', '3');
+    expect(two).toEqual([accessPoint, expect.stringMatching(/^node-\d$/)]);
+    expect(two[1]).not.toBe(accessPoint);
+    expect(world.state.services[service]?.path).toEqual({ policy: 'two-hop', nearest: 3 });
+    const wrong = await world.cli(['service', 'path', service, '--policy', 'one-hop', '--nearest', '3']);
+    expect(wrong.code).not.toBe(0);
+    expect(wrong.stderr).toContain('two-hop only');
+    const paths = await world.cli(['service', 'paths', service, '--nodes', '32', '--json']);
+    expect(JSON.parse(paths.stdout)).toMatchObject({ nodes: 32, path: { policy: 'two-hop', nearest: 3 } });
+  });
+
   it('lets programs in by SOCKS as well, and tells browsers which names go through the overlay', async () => {
     expect(await person.fetch(homePage.path, { proxy: 'socksProxy' })).toMatchObject({
       code: 0,

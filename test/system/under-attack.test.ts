@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { attacks } from '../bench/limits/attacks.ts';
-import { attackAll } from '../bench/limits.ts';
+import { attackAll, failuresAllowed } from '../bench/limits.ts';
 import { gatewayObstacle } from '../compliance/pod-runtime/gateway-fixture.ts';
 import { cliProgram } from './world/control-process.ts';
 
@@ -16,9 +16,11 @@ it.skipIf(why !== undefined)(
   async () => {
     const { results } = await attackAll(Object.keys(attacks), 1_200);
     expect(results.map(({ attack }) => attack)).toEqual(Object.keys(attacks));
-    for (const { attack, attempts, failures, reasons, memoryGrowthMegabytes, ...noticed } of results) {
+    for (const { attack, attempts, requests, failures, memoryGrowthMegabytes, ...noticed } of results) {
       expect(attempts, attack).toBeGreaterThan(10);
-      expect({ attack, failures, reasons }).toEqual({ attack, failures: 0, reasons: [] });
+      expect(failures, `${attack}: ${noticed.reasons}`).toBeLessThanOrEqual(
+        failuresAllowed({ attack, requests }),
+      );
       expect(memoryGrowthMegabytes, attack).toBeLessThan(96);
       expect(noticed.keepAliveP99Ms, attack).toBeLessThan(1_500);
       expect(noticed.newConnectionP99Ms, attack).toBeLessThan(1_500);

@@ -1,11 +1,13 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import type { OverlayStatus } from '../../core/contract/agent-contract.ts';
 import type { Client } from '../../core/contract/channel.ts';
 import type { Contract, InputOf, OutputOf } from '../../core/contract/contract.ts';
 import type { JournalEvent, Move } from '../../core/contract/domain.ts';
 import type { ConsoleState } from '../../core/contract/state.ts';
 import { linkPort } from '../../core/control/host-plan.ts';
+import { routeOf } from '../../core/control/route-of-service.ts';
 import type { LabCounters } from '../../core/lab/control-protocol.ts';
 import {
   labStatus,
@@ -246,6 +248,16 @@ export class World {
   /** The sequence number of the newest journal entry. */
   async journalHead(): Promise<number> {
     return Number((await this.journal()).at(-1)?.id ?? 0);
+  }
+
+  /** The overlay nodes of the newest path from an access point, as the nodes themselves tell. */
+  async route(accessPoint: string): Promise<string[]> {
+    const states = new Map<string, OverlayStatus>();
+    for (const node of Object.keys(this.state.nodes)) {
+      const agent = await this.hosts.agent(node);
+      states.set(node, await agent.call('overlay.status', {}, { deadlineMs: 5_000 }));
+    }
+    return routeOf(states, accessPoint, service);
   }
 
   /** Every copy of the service on any site that has power: what agents say beside what the kernel shows. */

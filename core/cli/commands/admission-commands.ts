@@ -5,8 +5,8 @@ import { withControl } from '../control-link.ts';
 import { passwordFileOption, readPassword } from '../secret-input.ts';
 import { UsageError } from '../usage-error.ts';
 
-const addPassword: Command = {
-  path: ['credential', 'password', 'add'],
+const add: Command = {
+  path: ['admission', 'add'],
   summary: contract['admission.addPerson'].docs,
   positionals: [{ name: 'NAME', docs: 'the person' }],
   options: {
@@ -35,9 +35,9 @@ const addPassword: Command = {
 export const admissionCommands: readonly Command[] = [
   contractCommand({ path: ['admission', 'show'], method: 'admission.show' }),
   contractCommand({ path: ['admission', 'set'], method: 'admission.set' }),
-  addPassword,
+  add,
   contractCommand({
-    path: ['credential', 'password', 'remove'],
+    path: ['admission', 'remove'],
     method: 'admission.removePerson',
     positionals: ['name'],
   }),

@@ -26,4 +26,16 @@ export const serviceCommands: readonly Command[] = [
     positionals: ['service', 'policy'],
     refine: async (input, link) => ({ ...input, service: await fullServiceName(link, input.service) }),
   }),
+  contractCommand({
+    path: ['service', 'path'],
+    method: 'service.path',
+    positionals: ['service'],
+    refine: async (input, link) => ({ ...input, service: await fullServiceName(link, input.service) }),
+  }),
+  contractCommand({
+    path: ['service', 'paths'],
+    method: 'service.paths',
+    positionals: ['service'],
+    refine: async (input, link) => ({ ...input, service: await fullServiceName(link, input.service) }),
+  }),
 ];

@@ -63,7 +63,7 @@ export class AdmissionDesk {
     const credential = await authority().admit({ ...admission, address, lifetimeMs: lifetimeMs() });
     const { name, serial, notAfter } = credential.identity;
     events({ type: 'admitted', method, name, serial, address, notAfter });
-    const session = { credential, address, until: notAfter };
+    const session = { credential, method, address, until: notAfter };
     return { secret: this.#sessions.begin(session), session };
   }
 
@@ -108,6 +108,11 @@ export class AdmissionDesk {
         return false;
       }
     });
+  }
+
+  /** Ends the sessions of visitors who would not be admitted to all of theirs any more; returns how many. */
+  retain(wouldBeAdmitted: (session: VisitorSession) => boolean): number {
+    return this.#sessions.recheck(wouldBeAdmitted);
   }
 
   /** How many visitors there are. */

@@ -7,6 +7,8 @@ import type { Random } from '../../runtime/random.ts';
 /** A browser that was admitted without a certificate of its own: the certificate is kept for it. */
 export interface VisitorSession {
   credential: VisitorCredential;
+  /** The way they were admitted by. */
+  method: string;
   address: string;
   /** Milliseconds since the epoch: when the certificate ends. */
   until: number;

@@ -2,6 +2,7 @@ import type { X509Certificate } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import type { Clock } from '../../runtime/clock.ts';
+import type { DoorPass } from '../../runtime/door-limits.ts';
 import { plainAddress } from '../../runtime/link/link-tls.ts';
 import { asHttpSocket } from '../http/http-socket.ts';
 import { StreamAgent } from '../http/stream-agent.ts';
@@ -16,6 +17,8 @@ type OpenSession = (identity: OverlayIdentity, service: string, port: number) =>
 /** One TLS connection of a browser: who it says it is, and the sessions that its requests travel by. */
 export class DoorConnection {
   readonly socket: TLSSocket;
+  /** Its place at the door. */
+  readonly pass: DoorPass;
   readonly address: string;
   readonly localAddress: string | undefined;
   readonly certificate: X509Certificate | undefined;
@@ -26,8 +29,9 @@ export class DoorConnection {
   #person: { serial: string; judge: () => void; cancelEnd: () => void } | undefined;
   readonly #agents = new Map<string, { kept: StreamAgent; fresh: StreamAgent }>();
 
-  constructor(socket: TLSSocket, open: OpenSession) {
+  constructor(socket: TLSSocket, pass: DoorPass, open: OpenSession) {
     this.socket = socket;
+    this.pass = pass;
     this.address = plainAddress(socket.remoteAddress) ?? '';
     this.localAddress = plainAddress(socket.localAddress);
     this.certificate = socket.getPeerX509Certificate();
@@ -47,10 +51,15 @@ export class DoorConnection {
     const { serial } = person.identity;
     if (this.#person?.serial === serial) return;
     this.#person?.cancelEnd();
-    const leftMs = Math.min(Math.max(0, person.until - clock.now()), longestTimerMs);
-    const cancelEnd = clock.after(leftMs, () => {
-      if (person.until <= clock.now()) this.socket.destroy();
-    });
+    let cancel: () => void = () => undefined;
+    // Timers end a little early, or at most 24 days away: the clock has the last word.
+    const wait = () => {
+      const leftMs = person.until - clock.now();
+      if (leftMs <= 0) this.socket.destroy();
+      else cancel = clock.after(Math.min(Math.ceil(leftMs), longestTimerMs), wait);
+    };
+    wait();
+    const cancelEnd = () => cancel();
     this.#person = { serial, judge: person.judge, cancelEnd };
   }
 

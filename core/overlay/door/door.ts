@@ -3,7 +3,12 @@ import { createServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
-import { addressKey } from '../../credentials/address-limits.ts';
+import {
+  type DoorLimitOptions,
+  DoorLimits,
+  type DoorPass,
+  defaultDoorLimits,
+} from '../../runtime/door-limits.ts';
 import { MoveError, toMoveError } from '../../runtime/errors.ts';
 import { plainAddress } from '../../runtime/link/link-tls.ts';
 import type { Authorise, OverlayIdentity } from '../identity.ts';
@@ -20,9 +25,9 @@ import { type DoorTlsIdentity, doorTls } from './door-tls.ts';
 import { errorPage } from './pages/error-page.ts';
 import { identify, type Person } from './person.ts';
 
-export interface DoorLimits {
-  connections: number;
-  connectionsPerAddress: number;
+export interface BrowserLimits {
+  /** Connections by address, judged before their handshake, which is what costs. */
+  door: DoorLimitOptions;
   /** Bytes of a request's head. */
   headerBytes: number;
   handshakeMs: number;
@@ -34,9 +39,13 @@ export interface DoorLimits {
   keepAliveMs: number;
 }
 
-export const doorLimits: DoorLimits = {
-  connections: 2048,
-  connectionsPerAddress: 64,
+export const browserLimits: BrowserLimits = {
+  door: {
+    ...defaultDoorLimits,
+    // A browser opens some six connections; people behind one address share.
+    each: { perSecond: 32, burst: 64, pending: 32, established: 64 },
+    whole: { perSecond: 240, burst: 240, pending: 512, established: 2048 },
+  },
   headerBytes: 16_384,
   handshakeMs: 5_000,
   headersMs: 10_000,
@@ -57,7 +66,7 @@ export interface DoorOptions extends DoorDeskOptions {
     port: number;
   }): Duplex;
   events: OverlayEvents;
-  limits?: Partial<DoorLimits>;
+  limits?: Partial<BrowserLimits>;
 }
 
 export interface Door {
@@ -92,20 +101,22 @@ export async function listenDoor(options: DoorOptions): Promise<Door> {
 
 class DoorServer implements Door {
   readonly #options: DoorOptions;
-  readonly #limits: DoorLimits;
+  readonly #limits: BrowserLimits;
   readonly #server: ReturnType<typeof createServer>;
   readonly #desk: DoorDesk;
   readonly #sockets = new Set<Socket>();
   readonly #connections = new Map<Socket, DoorConnection>();
-  readonly #perAddress = new Map<string, number>();
+  readonly #passes = new Map<string, DoorPass>();
+  readonly #limiter: DoorLimits;
   #identity: DoorTlsIdentity;
 
   constructor(options: DoorOptions) {
     this.#options = options;
-    this.#limits = { ...doorLimits, ...options.limits };
+    this.#limits = { ...browserLimits, ...options.limits };
     this.#desk = new DoorDesk(options);
     this.#identity = options.tls();
     const limits = this.#limits;
+    this.#limiter = new DoorLimits({ ...limits.door, clock: options.clock });
     this.#server = createServer({
       ...doorTls(this.#identity),
       handshakeTimeout: limits.handshakeMs,
@@ -117,7 +128,6 @@ class DoorServer implements Door {
       noDelay: true,
     });
     this.#server.maxHeadersCount = 100;
-    this.#server.maxConnections = limits.connections;
     this.#server.prependListener('connection', (socket: Socket) => this.#onSocket(socket));
     // Node leaves a socket open whose handshake ran out of time.
     this.#server.on('tlsClientError', (_cause, socket) => socket.destroy());
@@ -139,7 +149,9 @@ class DoorServer implements Door {
   }
 
   get load(): number {
-    return this.#sockets.size / this.#limits.connections;
+    const { pending, established } = this.#limiter.counts;
+    const { whole } = this.#limits.door;
+    return Math.max(pending / whole.pending, established / whole.established);
   }
 
   listen(): Promise<void> {
@@ -178,25 +190,29 @@ class DoorServer implements Door {
       this.#identity = current;
       this.#server.setSecureContext(doorTls(current));
     }
-    const key = addressKey(plainAddress(socket.remoteAddress) ?? '::');
-    const count = this.#perAddress.get(key) ?? 0;
-    if (count >= this.#limits.connectionsPerAddress) {
+    const pass = this.#limiter.admit(plainAddress(socket.remoteAddress));
+    if (typeof pass === 'string') {
       socket.destroy();
       return;
     }
-    this.#perAddress.set(key, count + 1);
+    const key = endOf(socket);
+    this.#passes.set(key, pass);
     this.#sockets.add(socket);
     socket.once('close', () => {
       this.#sockets.delete(socket);
-      const left = (this.#perAddress.get(key) ?? 1) - 1;
-      if (left > 0) this.#perAddress.set(key, left);
-      else this.#perAddress.delete(key);
+      this.#passes.delete(key);
+      pass.release();
     });
   }
 
   #onSecure(socket: TLSSocket): void {
+    const pass = this.#passes.get(endOf(socket));
+    if (!pass) {
+      socket.destroy();
+      return;
+    }
     const address = plainAddress(socket.remoteAddress);
-    const connection = new DoorConnection(socket, (identity, service, port) =>
+    const connection = new DoorConnection(socket, pass, (identity, service, port) =>
       this.#options.open({ identity, remoteAddress: address, service, port }),
     );
     this.#connections.set(socket, connection);
@@ -305,7 +321,12 @@ class DoorServer implements Door {
 
   #identify(connection: DoorConnection, request: IncomingMessage): Person {
     const { certificate, address } = connection;
-    return identify({ certificate, address, cookie: request.headers.cookie }, this.#options);
+    const person = identify({ certificate, address, cookie: request.headers.cookie }, this.#options);
+    if (connection.pass.establish()) return person;
+    throw new MoveError(
+      'TOO_MANY_CONNECTIONS',
+      'Too many connections from your address are open at this access point. Close some, or try another one.',
+    );
   }
 
   #admitted({ identity }: Person, service: DoorService): DoorService {
@@ -354,3 +375,6 @@ class DoorServer implements Door {
     });
   }
 }
+
+/** A connection by its far end, which the handshake's socket and the one below it have in common. */
+const endOf = (socket: Socket) => `${socket.remoteAddress} ${socket.remotePort}`;

@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers';
 import { readIdentity } from '../../../core/credentials/identity.ts';
 import type { LocationRecord } from '../../../core/overlay/location-record.ts';
 import { createOverlayNode } from '../../../core/overlay/overlay-node.ts';
-import type { OverlayPeer } from '../../../core/overlay/path-opener.ts';
+import type { OverlayPeer } from '../../../core/overlay/overlay-peer.ts';
 import { listenRouted } from '../../../core/overlay/routed-listener.ts';
 import { registerSiteDoor } from '../../../core/overlay/site-door.ts';
 import { StreamRouter } from '../../../core/overlay/stream-router.ts';

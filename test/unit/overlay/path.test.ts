@@ -87,7 +87,7 @@ describe('the path from a client to a service', () => {
     expect(world.directory.lookups).toBe(1);
     const status = world.nodes[0]!.status();
     expect(status.services).toEqual({ [serviceName]: { open: 1, parked: 0 } });
-    expect(status.sessions[0]!.servlet).toMatch(/^node-[12]$/);
+    expect(status.sessions[0]!.next?.node).toMatch(/^node-[12]$/);
     expect(status.clients).toMatchObject([{ name: 'ada' }]);
     agent.destroy();
   });
@@ -118,7 +118,7 @@ describe('the path from a client to a service', () => {
     );
     for (const connection of connections) connection.destroy();
     const servlets = new Set(
-      world.events.flatMap((event) => (event.type === 'session-opened' ? [event.servlet] : [])),
+      world.events.flatMap((event) => (event.type === 'session-opened' ? [event.next] : [])),
     );
     expect([...servlets].sort()).toEqual(['node-1', 'node-2']);
   });
@@ -165,14 +165,14 @@ describe('the path from a client to a service', () => {
     const answer = await fetchThrough(ready.httpProxy!, `http://${serviceName}/big`, {
       onData(bytes) {
         if (killed || bytes < 1 << 20) return;
-        killed = world.nodes[0]!.status().sessions[0]!.servlet;
+        killed = world.nodes[0]!.status().sessions[0]!.next?.node;
         void world.nodes[Number(killed!.slice(-1))]!.close();
       },
     });
     expect(digest(answer.body)).toBe(digest(big));
     const resumed = world.events.find((event) => event.type === 'session-resumed');
     expect(resumed).toMatchObject({ type: 'session-resumed', site: 'site-0' });
-    expect(resumed?.type === 'session-resumed' && resumed.servlet).not.toBe(killed);
+    expect(resumed?.type === 'session-resumed' && resumed.next).not.toBe(killed);
   });
 
   it('parks a new connection while the service is moving and fails it honestly after the deadline', async () => {

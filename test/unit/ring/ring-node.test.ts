@@ -45,6 +45,37 @@ describe('a ring node', () => {
     expect(world.nodes.get('node-1')?.status().fingers.length).toBeGreaterThan(0);
   });
 
+  it('knows its step of the route to every owner, and no route comes back', async () => {
+    const world = new World();
+    world.ring(12);
+    await world.pass(20_000);
+    const order = world.states().sort((a, b) => (a.identifier < b.identifier ? -1 : 1));
+    let longest = 0;
+    for (let index = 0; index < 30; index += 1) {
+      const key = serviceKey(`service-${index}.example`);
+      const right = (order.find((state) => state.identifier >= key) ?? order[0])?.name;
+      for (const start of world.nodes.keys()) {
+        const route = [start];
+        let step = (world.nodes.get(start) as RingNode).routeTowards(key);
+        while (!step.owner) {
+          const next = step.next[0]?.name ?? '';
+          expect(route).not.toContain(next);
+          route.push(next);
+          if (step.last) break;
+          step = (world.nodes.get(next) as RingNode).routeTowards(key);
+        }
+        expect(route.at(-1)).toBe(right);
+        longest = Math.max(longest, route.length - 1);
+      }
+    }
+    expect(longest).toBeGreaterThan(1);
+    expect(longest).toBeLessThanOrEqual(5);
+    const outside = world.add(world.peer('outside'));
+    expect(() => outside.routeTowards(serviceKey('x'))).toThrow(
+      expect.objectContaining({ code: 'RING_NOT_MEMBER' }),
+    );
+  });
+
   it('waits for its first members instead of taking them for dead', async () => {
     const world = new World();
     const peers = Array.from({ length: 4 }, (_, index) => world.peer(`node-${index + 1}`));

@@ -31,6 +31,8 @@ const service = (id: string): Service => ({
   directory: null,
   accessPoint: null,
   servlet: null,
+  path: { policy: 'two-hop', nearest: 1 },
+  route: [],
 });
 const stateWith = (...services: string[]): ConsoleState => ({
   ...emptyState(),

@@ -14,12 +14,12 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { AttributeMemory } from '../../../core/moves/sftp/attribute-memory.ts';
-import { sftpType } from '../../../core/moves/sftp/frames.ts';
-import { SftpRelay } from '../../../core/moves/sftp/sftp-relay.ts';
-import { systemClock } from '../../../core/runtime/clock.ts';
-import { runProgram } from '../../../core/runtime/process.ts';
-import { hasSftpServer, SftpFarEnd, sftpServer } from '../../support/sftp-far-end.ts';
+import { AttributeMemory } from '../../core/moves/sftp/attribute-memory.ts';
+import { sftpType } from '../../core/moves/sftp/frames.ts';
+import { SftpRelay } from '../../core/moves/sftp/sftp-relay.ts';
+import { systemClock } from '../../core/runtime/clock.ts';
+import { runProgram } from '../../core/runtime/process.ts';
+import { hasSftpServer, SftpFarEnd, sftpServer } from '../support/sftp-far-end.ts';
 
 function obstacle(): string | null {
   if (!hasSftpServer) return `no ${sftpServer}`;
