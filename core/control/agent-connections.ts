@@ -116,7 +116,8 @@ export class AgentConnections {
       } catch (thrown) {
         if (toMoveError(thrown).code !== 'CHANNEL_REFUSED') throw thrown;
         await connection.run(
-          `${agentStart}; for i in $(seq 300); do [ -S ${shellQuote(agentSocket)} ] && exit 0; sleep 0.05; done; exit 1`,
+          // A socket that a killed agent left behind would look as if the new one listened already.
+          `rm -f ${shellQuote(agentSocket)}; ${agentStart}; for i in $(seq 300); do [ -S ${shellQuote(agentSocket)} ] && exit 0; sleep 0.05; done; exit 1`,
           {
             deadlineMs: startDeadlineMs,
           },
