@@ -6,6 +6,10 @@ const benches: Readonly<Record<string, { what: string; load: () => Promise<Bench
     what: 'requests through the overlay beside a chain of the same legs made of HAProxy, on loopback',
     load: () => import('./path.ts'),
   },
+  'human-test': {
+    what: 'what a stock OCR solves of the human test, what a simple listener hears, and what passing costs a bot',
+    load: () => import('./human-test.ts'),
+  },
   'page-loads': {
     what: 'a page with its parts, by each path policy and directly, from three round trips in a lab',
     load: () => import('./page-loads.ts'),

@@ -145,7 +145,7 @@ class Reader {
       .accessPoints()
       .find((one) => one.startsWith(`${world.address(accessPoint, 'global')}:`));
     const forwarder = await world.connect(host, { accessPoints: address ? [address] : [] });
-    const program = '/root/page-loader.ts';
+    const program = '/tmp/page-loader.ts';
     await world.hosts.write(
       host,
       program,
