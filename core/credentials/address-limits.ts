@@ -1,24 +1,17 @@
+import { addressGroup } from '../runtime/address-group.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { MoveError } from '../runtime/errors.ts';
-import { normaliseAddress } from './names.ts';
 
 /**
- * What counts as one address when people are told apart: an IPv4 address, also when it is written as
- * IPv4-mapped IPv6, or the /64 of an IPv6 address, since that is the least that one subscriber gets (RFC 6177).
+ * Whom the tests take for one person, as `addressGroup` does; who has no address is not tested.
  * @throws MoveError `ADDRESS_MALFORMED`.
  */
 export function addressKey(address: string): string {
-  const normal = normaliseAddress(address.split('%')[0] ?? '');
-  if (normal === null)
-    throw new MoveError('ADDRESS_MALFORMED', 'What was given as an address is not an IP address.', {
-      address: address.slice(0, 64),
-    });
-  if (!normal.includes(':')) return normal;
-  const [head = '', tail] = normal.split('::');
-  const before = head === '' ? [] : head.split(':');
-  const after = tail ? tail.split(':') : [];
-  const gap = Array.from({ length: 8 - before.length - after.length }, () => '0');
-  return `${[...before, ...gap, ...after].slice(0, 4).join(':')}::/64`;
+  const group = addressGroup(address);
+  if (group !== 'unknown') return group;
+  throw new MoveError('ADDRESS_MALFORMED', 'What was given as an address is not an IP address.', {
+    address: address.slice(0, 64),
+  });
 }
 
 /** The bounds of {@link AddressLimits}. */
