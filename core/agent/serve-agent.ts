@@ -17,6 +17,7 @@ import { newerNodeList, verifyNodeList } from '../overlay/node-list.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { DurableFile } from '../runtime/durable-file.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
+import type { LinkIdentity } from '../runtime/link/link-tls.ts';
 import { jsonLinesPort } from '../runtime/message-ports/json-lines-port.ts';
 import { type AgentDirectories, makeDirectories } from './directories.ts';
 import { EventHub } from './event-hub.ts';
@@ -24,6 +25,15 @@ import { startOverlayRole } from './overlay-role.ts';
 import type { AgentHandlers, RoleContext, RunningRole } from './role.ts';
 import { startSiteRole } from './site-role.ts';
 import { startStoneRole } from './stone-role.ts';
+
+/**
+ * What the roles are made of. The rest changes under them as they run; so does the certificate, but not that of an
+ * overlay node, whose place on the ring follows from it.
+ */
+function lasting(configuration: AgentConfiguration): object {
+  const { revoked: _, paths: __, nodeList: ___, certificatePem, ...rest } = configuration;
+  return configuration.roles.overlay ? { ...rest, certificatePem } : rest;
+}
 
 /**
  * The agent of one host: composes the roles that its configuration names and answers the control
@@ -39,6 +49,7 @@ export class Agent {
   #configuration: AgentConfiguration | null = null;
   #revoked: ReadonlySet<string> = new Set();
   #keyPem = '';
+  #identity: LinkIdentity | undefined;
   #roles: RunningRole[] = [];
   #changing: Promise<void> = Promise.resolve();
 
@@ -199,11 +210,12 @@ export class Agent {
     const configuration: AgentConfiguration = nodeList ? { ...rest, nodeList } : rest;
     const same =
       this.#roles.length > 0 &&
-      JSON.stringify({ ...this.#configuration, revoked: [], paths: {}, nodeList: null }) ===
-        JSON.stringify({ ...configuration, revoked: [], paths: {}, nodeList: null });
+      this.#configuration !== null &&
+      JSON.stringify(lasting(this.#configuration)) === JSON.stringify(lasting(configuration));
     await this.#file.write(configuration);
     if (same) {
       this.#configuration = configuration;
+      this.#takeCertificate(configuration);
       this.#revoked = new Set(configuration.revoked);
       for (const role of this.#roles) role.recheck();
       return;
@@ -217,15 +229,11 @@ export class Agent {
     this.#configuration = configuration;
     this.#revoked = new Set(configuration.revoked);
     const trust = [new X509Certificate(configuration.trustPem)];
-    const identity = {
-      certificatePem: configuration.certificatePem,
-      keyPem: this.#keyPem,
-      trustPem: [configuration.trustPem],
-    };
+    const identity = this.#takeCertificate(configuration);
     const context: RoleContext = {
       host: configuration.host,
       directories: this.#directories,
-      identity: () => identity,
+      identity: () => this.#identity ?? identity,
       trustPem: identity.trustPem,
       verifyPeer: (certificate, at) => {
         authorise(certificate, {
@@ -255,6 +263,12 @@ export class Agent {
     if (stone) this.#roles.push(await startStoneRole(stone, context));
     if (overlay) this.#roles.push(await startOverlayRole(overlay, context));
     if (site) this.#roles.push(await startSiteRole(site, context));
+  }
+
+  /** New links are made with it, and new records signed. */
+  #takeCertificate({ certificatePem, trustPem }: AgentConfiguration): LinkIdentity {
+    this.#identity = { certificatePem, keyPem: this.#keyPem, trustPem: [trustPem] };
+    return this.#identity;
   }
 
   async #stopRoles(): Promise<void> {

@@ -80,6 +80,7 @@ export class AttachedFleet {
       directory: shared.home,
       revoked: () => [...shared.authority.revokedSerials()],
       paths: () => pathsOf(shared.store),
+      services: () => [...services.keys()],
       nodeList: this.#nodeList,
     });
     this.#seating = new Seating(this.context, () => this.observer);
@@ -95,7 +96,11 @@ export class AttachedFleet {
     });
     this.#doors = new DoorKeeper(this.context, this.admissions);
     const seats = () => this.#seating.seats;
-    this.services = new Services(this.context, services, keys, this.#seating);
+    this.services = new Services(this.context, services, {
+      keys,
+      seating: this.#seating,
+      certifySites: () => this.#enrolment.certifySites(this.context.agent),
+    });
     this.moves = new Moves(this.context, keys, seats);
     this.response = new AttackResponse(this.context, this.moves);
     this.moves.onTakenBack = () => this.response.reconsider();

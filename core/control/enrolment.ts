@@ -28,6 +28,7 @@ export class Enrolment {
   readonly #file: DurableFile<Enrolments>;
   readonly #revoked: () => string[];
   readonly #paths: () => AgentConfiguration['paths'];
+  readonly #services: () => readonly string[];
   readonly #nodeList: Pick<NodeListKeeper, 'offer' | 'current'>;
   readonly #certificates = new Map<string, { request: string; certificatePem: string }>();
   /** By certificate: the observer asks several times a second. */
@@ -42,12 +43,15 @@ export class Enrolment {
     directory: string;
     revoked: () => string[];
     paths: () => AgentConfiguration['paths'];
+    /** What may live at the sites: their certificates name it. */
+    services: () => readonly string[];
     nodeList: Pick<NodeListKeeper, 'offer' | 'current'>;
   }) {
     this.#authority = options.authority;
     this.#manifest = options.manifest;
     this.#revoked = options.revoked;
     this.#paths = options.paths;
+    this.#services = options.services;
     this.#nodeList = options.nodeList;
     this.#file = new DurableFile(join(options.directory, 'enrolments.json'), enrolmentsSchema);
     this.#ringReady = new Promise((resolve) => {
@@ -65,16 +69,17 @@ export class Enrolment {
   /** Certifies and configures the agent of a host; resolves when it does what it is there for. */
   async enrol(host: LabHost, client: Client<AgentContract>): Promise<void> {
     const { requestPem } = await client.call('agent.request', { name: host.name }, { deadlineMs: 10_000 });
-    const request = createHash('sha256').update(requestPem).digest('hex');
+    const services = host.role === 'site' ? [...this.#services()].sort() : [];
+    const request = createHash('sha256')
+      .update([requestPem, ...services].join('\n'))
+      .digest('hex');
     let enrolled = this.#certificates.get(host.name);
     if (enrolled?.request !== request) {
       const issued = await this.#authority.issue({
         profile: host.role,
         name: host.name,
         addresses: [...new Set(Object.values(host.addresses))],
-        ...(host.role === 'site'
-          ? { services: this.#manifest.services.map((service) => service.hostname) }
-          : {}),
+        ...(host.role === 'site' ? { services } : {}),
         key: { requestPem },
       });
       enrolled = { request, certificatePem: issued.certificatePem };
@@ -106,6 +111,15 @@ export class Enrolment {
       },
       { deadlineMs: 20_000 },
     );
+  }
+
+  /**
+   * Certifies the sites anew after services were added, since a site may announce only what its certificate names. One
+   * that cannot be reached gets its new certificate when it is enrolled again.
+   */
+  async certifySites(agent: (host: string) => Promise<Client<AgentContract>>): Promise<void> {
+    const sites = Object.values(this.#manifest.hosts).filter((host) => host.role === 'site');
+    await Promise.allSettled(sites.map(async (site) => this.enrol(site, await agent(site.name))));
   }
 
   /** The ring identifiers of the overlay nodes that have a certificate. */

@@ -27,6 +27,7 @@ export class Services {
   readonly #descriptions: Map<string, ServiceDescription>;
   readonly #keys: ServiceKeys;
   readonly #seating: Seating;
+  readonly #certifySites: () => Promise<void>;
   readonly #busy = new Set<string>();
   readonly #waits = new Set<() => void>();
   #stopping = false;
@@ -35,13 +36,13 @@ export class Services {
   constructor(
     context: ControlContext,
     descriptions: Map<string, ServiceDescription>,
-    keys: ServiceKeys,
-    seating: Seating,
+    parts: { keys: ServiceKeys; seating: Seating; certifySites: () => Promise<void> },
   ) {
     this.#context = context;
     this.#descriptions = descriptions;
-    this.#keys = keys;
-    this.#seating = seating;
+    this.#keys = parts.keys;
+    this.#seating = parts.seating;
+    this.#certifySites = parts.certifySites;
     context.manifest.services.forEach((service, number) => {
       descriptions.set(service.hostname, describeLabService(service, number));
     });
@@ -108,7 +109,7 @@ export class Services {
     });
     this.#busy.add(id);
     try {
-      await layOutSample(this.#context.fleet, file);
+      await Promise.all([layOutSample(this.#context.fleet, file), this.#certifySites()]);
       const failure = await this.#ensure(description);
       if (failure) throw failure;
     } catch (thrown) {

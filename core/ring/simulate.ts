@@ -1,11 +1,13 @@
 import { parseArgs } from 'node:util';
 import { measureHops } from './simulation/measure-hops.ts';
-import { simulateSchedule } from './simulation/simulate-schedule.ts';
+import { playInParallel } from './simulation/play-in-parallel.ts';
+import { playSchedules } from './simulation/play-schedules.ts';
+import type { ScheduleKind } from './simulation/simulate-schedule.ts';
 
 const lookupsMeasured = 10_000;
 
 /**
- * Plays seeded schedules on the simulated network and prints one JSON object. Exit code 1 when one did not
+ * Plays seeded schedules on the simulated network, on all processors, and prints one JSON object. Exit code 1 when one did not
  * pass; `failed` then holds its seed, and `replay` the command that plays it again. With `--nodes N` it measures the
  * hops of lookups in a ring of that size instead; exit code 1 when they are more than half log2 N + 1.
  */
@@ -21,8 +23,7 @@ async function main(): Promise<number> {
   });
   const schedules = Number(values.schedules);
   const firstSeed = Number(values.seed);
-  const { kind } = values;
-  const known = kind === undefined || kind === 'faithful' || kind === 'hostile';
+  const kind = kindOf(values.kind);
   const nodes = values.nodes === undefined ? null : Number(values.nodes);
   const sensible = nodes === null || (Number.isSafeInteger(nodes) && nodes >= 8 && nodes <= 100_000);
   if (
@@ -30,7 +31,7 @@ async function main(): Promise<number> {
     !Number.isSafeInteger(schedules) ||
     schedules < 1 ||
     !Number.isSafeInteger(firstSeed) ||
-    !known
+    kind === 'unknown'
   ) {
     process.stderr.write(
       'Usage: simulate [--schedules N] [--seed S] [--kind faithful|hostile] [--trace]\n       simulate --nodes N [--seed S]   (8 to 100,000)\n',
@@ -44,32 +45,24 @@ async function main(): Promise<number> {
     process.stdout.write(`${JSON.stringify({ ...measured, elapsedMs })}\n`);
     return measured.wrong === 0 && measured.meanHops <= measured.bound ? 0 : 1;
   }
-  // Failed calls are daily life here, and nobody reads where they were thrown.
-  Error.stackTraceLimit = 0;
-  const totals = { calls: 0, joins: 0, leaves: 0, crashes: 0, partitions: 0, longestSettledMs: 0 };
-  let played = 0;
-  let failed: unknown = null;
-  for (let seed = firstSeed; played < schedules && !failed; seed += 1) {
-    const result = await simulateSchedule(seed, {
-      ...(kind === undefined ? {} : { kind }),
-      ...(values.trace ? { onAction: (atMs, action) => process.stderr.write(`${atMs} ${action}\n`) } : {}),
-    });
-    played += 1;
-    for (const name of ['calls', 'joins', 'leaves', 'crashes', 'partitions'] as const) {
-      totals[name] += result[name];
-    }
-    totals.longestSettledMs = Math.max(totals.longestSettledMs, result.settledMs);
-    if (!result.passed) failed = result;
-  }
+  const row = { firstSeed, count: schedules, ...(kind === undefined ? {} : { kind }) };
+  const trace = (atMs: number, action: string) => process.stderr.write(`${atMs} ${action}\n`);
+  const { played, totals, failed } = values.trace
+    ? await playSchedules(row, trace)
+    : await playInParallel(row);
   const elapsedMs = Math.round(performance.now() - begun);
   const replay = failed
-    ? `npm run -s simulate -- --schedules 1 --seed ${firstSeed + played - 1}${kind ? ` --kind ${kind}` : ''} --trace`
+    ? `npm run -s simulate -- --schedules 1 --seed ${failed.seed}${kind ? ` --kind ${kind}` : ''} --trace`
     : null;
   const perSecond = Math.round((played / elapsedMs) * 10_000) / 10;
   process.stdout.write(
     `${JSON.stringify({ schedules: played, firstSeed, ...totals, elapsedMs, perSecond, failed, replay })}\n`,
   );
   return failed ? 1 : 0;
+}
+
+function kindOf(text: string | undefined): ScheduleKind | 'unknown' | undefined {
+  return text === undefined || text === 'faithful' || text === 'hostile' ? text : 'unknown';
 }
 
 process.exitCode = await main();

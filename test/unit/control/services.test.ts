@@ -14,6 +14,8 @@ const numbers = readFileSync(productFile('assets/services/numbers.yaml'), 'utf8'
 const library = readFileSync(productFile('assets/services/library.yaml'), 'utf8');
 const sites = ['a1', 'b1', 'c1'];
 
+type Parts = ConstructorParameters<typeof Services>[2];
+
 /** Sites that start and stop pods in memory, and a journal that a later control plane can be made from. */
 class World {
   readonly clock = drillClock();
@@ -23,6 +25,8 @@ class World {
   readonly seated: string[] = [];
   readonly storage = new Set<string>();
   readonly written: string[] = [];
+  /** What the sites' certificates name. */
+  certified: readonly string[] = [];
   refusal: MoveError | null = null;
   silent: string | null = null;
   store = new StateStore();
@@ -79,12 +83,15 @@ class World {
     } as unknown as ConstructorParameters<typeof Services>[0];
     const keys = {
       delegate: async (service: string, site: string, epoch: number) => ({ service, site, epoch }),
-    } as unknown as ConstructorParameters<typeof Services>[2];
+    } as unknown as Parts['keys'];
     const seating = {
       seat: ({ hostname }: ServiceDescription) => void this.seated.push(hostname),
       clear: (service: string) => void this.seated.splice(this.seated.indexOf(service), 1),
-    } as unknown as ConstructorParameters<typeof Services>[3];
-    this.services = new Services(context, this.descriptions, keys, seating);
+    } as unknown as Parts['seating'];
+    const certifySites = async () => {
+      this.certified = [...this.descriptions.keys()];
+    };
+    this.services = new Services(context, this.descriptions, { keys, seating, certifySites });
     return this.services;
   }
 
@@ -103,6 +110,8 @@ class World {
     if (method === 'site.start') {
       const { service, delegation } = input as { service: ServiceDescription; delegation: { epoch: number } };
       if (this.refusal) throw this.refusal;
+      if (service.number > 0 && !this.certified.includes(service.hostname))
+        throw new MoveError('ORGANISATION_DENIED', `The certificate of ${site} does not name it.`);
       here[service.hostname] = delegation.epoch;
     }
     return {};

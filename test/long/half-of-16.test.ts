@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { loseHalfOfTheRing } from './world/half-the-ring.ts';
-import { worldImpossible } from './world.ts';
+import { loseHalfOfTheRing } from '../system/world/half-the-ring.ts';
+import { worldImpossible } from '../system/world.ts';
 
 const why = worldImpossible();
 
