@@ -195,7 +195,11 @@ describe.skipIf(why !== null)(`what people's programs speak survives a move${why
     };
     await until('the viewer has connected', () => log.includes('onnected to'), 15_000);
     // Nobody manages the windows of the viewer's own display.
-    expect(await inside('xdotool search --onlyvisible --name . windowfocus')).toMatchObject({ code: 0 });
+    await until(
+      'the viewer shows its window',
+      async () => (await inside('xdotool search --onlyvisible --name . windowfocus')).code === 0,
+      15_000,
+    );
     await changes(3);
     await typed(world.state.services[desktop]?.site ?? '', 'before');
     const to = await carry(desktop);
