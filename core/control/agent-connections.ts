@@ -7,7 +7,7 @@ import { jsonLinesPort } from '../runtime/message-ports/json-lines-port.ts';
 
 const agentSocket = '/run/move/agent.sock';
 /* Without room to begin with, V8 collects a small heap over and over while a state passes through: a tenth of a
- * second of both processors for each move. */
+ * second of both processors for each move. Young objects fit into the processor's cache. */
 const agentStart =
   'mkdir -p /run/move /var/lib/move && ' +
   'setsid -f /opt/move/bin/node --initial-old-space-size=64 --max-semi-space-size=2 /opt/move/dist/agent.mjs serve ' +
