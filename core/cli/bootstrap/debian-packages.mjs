@@ -3,46 +3,48 @@ import fs from 'node:fs';
 import { mustRun, runLoud } from './run.mjs';
 
 /**
- * Every Debian package that the product uses beyond a minimal Debian 12 with Node 20, and what for.
- * @type {{name: string, why: string}[]}
+ * Debian packages beyond a minimal Debian 12 with Node 20, and what for: those that the product itself uses, those
+ * that only its tests use, and those that its benches compare with.
+ * @typedef {'packages' | 'test-packages' | 'bench-packages'} PackageGroup
+ * @type {Record<PackageGroup, {name: string, why: string}[]>}
  */
-export const debianPackages = [
-  { name: 'openssh-server', why: 'every host of the lab is reached by SSH' },
-  { name: 'openssh-client', why: 'the stepping stones dial out with it' },
-  { name: 'iproute2', why: 'makes the network namespaces, links and queues of the lab' },
-  { name: 'nftables', why: 'the rules of the ISPs, and the fence around a pod while it moves' },
-  { name: 'ethtool', why: 'switches offloads off, so that a flood hurts as a real one does' },
-  { name: 'tini', why: 'the first process of every lab host, which reaps the others' },
-  { name: 'socat', why: 'joins the sockets that SSH travels through' },
-  { name: 'sshfs', why: 'the lifeline to the storage that stays behind' },
-  { name: 'fuse3', why: 'mounts the lifeline' },
-  { name: 'mmdebstrap', why: 'builds the base image of the pods' },
-  { name: 'debian-archive-keyring', why: 'checks the signatures of what is installed' },
-  { name: 'gcc', why: 'compiles the small native helpers' },
-  { name: 'libc6-dev', why: 'the headers for the native helpers' },
-  { name: 'procps', why: 'lists processes in tests' },
-  { name: 'curl', why: 'asks the sample service in tests' },
-  { name: 'openssl', why: 'checks certificates from outside in tests' },
-  { name: 'libnss3-tools', why: 'asks what Firefox and Chromium think of a client certificate in tests' },
-  { name: 'apache2-utils', why: 'makes an honest surge of requests in tests' },
-  { name: 'tesseract-ocr', why: 'tries to read the images of the human test in tests and its bench' },
-  { name: 'chromium', why: 'shows the console where Electron is absent, and runs the browser tests' },
-  { name: 'xvfb', why: 'a display for browser tests on machines without one' },
-  { name: 'tigervnc-viewer', why: 'looks at the sample desktop across a move in tests' },
-  { name: 'xdotool', why: 'types into that viewer in tests' },
-];
+export const debianPackages = {
+  packages: [
+    { name: 'openssh-server', why: 'every host of the lab is reached by SSH' },
+    { name: 'openssh-client', why: 'the stepping stones dial out with it' },
+    { name: 'iproute2', why: 'makes the network namespaces, links and queues of the lab' },
+    { name: 'nftables', why: 'the rules of the ISPs, and the fence around a pod while it moves' },
+    { name: 'ethtool', why: 'switches offloads off, so that a flood hurts as a real one does' },
+    { name: 'tini', why: 'the first process of every lab host, which reaps the others' },
+    { name: 'socat', why: 'joins the sockets that SSH travels through' },
+    { name: 'sshfs', why: 'the lifeline to the storage that stays behind' },
+    { name: 'fuse3', why: 'mounts the lifeline' },
+    { name: 'mmdebstrap', why: 'builds the base image of the pods' },
+    { name: 'debian-archive-keyring', why: 'checks the signatures of what is installed' },
+    { name: 'gcc', why: 'compiles the small native helpers' },
+    { name: 'libc6-dev', why: 'the headers for the native helpers' },
+    { name: 'procps', why: 'lists processes in tests' },
+    { name: 'curl', why: 'asks the sample service in tests' },
+    { name: 'openssl', why: 'checks certificates from outside in tests' },
+    { name: 'chromium', why: 'shows the console where Electron is absent, and runs the browser tests' },
+    { name: 'xvfb', why: 'a display for browser tests on machines without one' },
+  ],
+  'test-packages': [
+    { name: 'libnss3-tools', why: 'asks what Firefox and Chromium think of a client certificate in tests' },
+    { name: 'tesseract-ocr', why: 'tries to read the images of the human test in tests and its bench' },
+    { name: 'tigervnc-viewer', why: 'looks at the sample desktop across a move in tests' },
+    { name: 'xdotool', why: 'types into that viewer in tests' },
+    { name: 'apache2-utils', why: 'makes an honest surge of requests in tests' },
+  ],
+  'bench-packages': [
+    { name: 'haproxy', why: 'the path through the overlay is measured beside a chain of it' },
+    { name: 'apache2-bin', why: 'the origin that the measured paths lead to' },
+  ],
+};
 
-/**
- * What only `npm run bench` needs: others to compare with, and load by programs that nobody here wrote.
- * @type {{name: string, why: string}[]}
- */
-export const benchDebianPackages = [
-  { name: 'haproxy', why: 'the path through the overlay is measured beside a chain of it' },
-  { name: 'apache2-bin', why: 'the origin that the measured paths lead to' },
-];
-
-/** Which of these packages are not installed; one question to dpkg. */
-export function missingDebianPackages(packages = debianPackages) {
+/** Which packages of a group are not installed; one question to dpkg. */
+export function missingDebianPackages(/** @type {PackageGroup} */ group) {
+  const packages = debianPackages[group];
   const answer = spawnSync(
     'dpkg-query',
     [

@@ -3,7 +3,7 @@ import path from 'node:path';
 import readline from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { criuMissing } from './criu-install.mjs';
-import { benchDebianPackages, debianPackages, missingDebianPackages } from './debian-packages.mjs';
+import { debianPackages, missingDebianPackages } from './debian-packages.mjs';
 import { withLock } from './lock.mjs';
 import { nativeMissing } from './native.mjs';
 import { installNpmPackages, npmPackagesMissing } from './npm-packages.mjs';
@@ -14,25 +14,27 @@ import { bundlesMissing } from './sources-hash.mjs';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 
+/** @typedef {import('./debian-packages.mjs').PackageGroup} PackageGroup */
+
 /**
  * Makes a fresh Debian 12 with Node 20 ready for the product: npm packages, Debian packages, criu, native
  * helpers, pod images and bundles, each only where missing or stale. Everything it says goes to stderr.
  * Without root or consent it goes on with what there is; what is degraded is returned, and written to
  * dist/setup.json.
- * @param {{yes?: boolean, purpose: string, bench?: boolean, log?: (line: string) => void}} options `yes` installs
- *   without asking (also MOVE_YES=1 or CI=true); `purpose` ends the sentence "is needed to ..."; `bench` also
- *   installs what the benches compare with.
+ * @param {{yes?: boolean, purpose: string, besides?: PackageGroup[], log?: (line: string) => void}} options `yes` installs
+ *   without asking (also MOVE_YES=1 or CI=true); `purpose` ends the sentence "is needed to ..."; `besides`
+ *   names groups of Debian packages that are wanted besides the product's own.
  * @returns {Promise<{node: string, degraded: {id: string, finding: string}[]}>} the Node 24 binary, and
  *   what could not be made.
  * @throws Error when the npm packages or the bundles cannot be made: nothing can run then.
  */
-export async function prepare({ yes = false, purpose, bench = false, log = defaultLog }) {
+export async function prepare({ yes = false, purpose, besides = [], log = defaultLog }) {
   const npmReason = npmPackagesMissing();
   if (npmReason) {
     log(`${npmReason}: running npm ci`);
     await installNpmPackages();
   }
-  const degraded = await prepareSystem({ yes: yes || isYes(), purpose, bench, log });
+  const degraded = await prepareSystem({ yes: yes || isYes(), purpose, besides, log });
   const node = node24Binary();
   if (!node) throw new Error('Node 24 did not come with the npm packages: remove node_modules and try again');
   await prepareBundles(node, log);
@@ -64,30 +66,30 @@ async function prepareBundles(/** @type {string} */ node, /** @type {(line: stri
 }
 
 /** What root has to make, each with the question that finds out whether it is there. */
-function missingSystemSteps(/** @type {boolean} */ bench) {
+function missingSystemSteps(/** @type {PackageGroup[]} */ besides) {
   return [
-    { id: 'packages', finding: missingNames(debianPackages) },
-    { id: 'bench-packages', finding: bench ? missingNames(benchDebianPackages) : null },
+    { id: 'packages', finding: missingNames('packages') },
+    ...besides.map((group) => ({ id: group, finding: missingNames(group) })),
     { id: 'criu', finding: criuMissing() },
     { id: 'native', finding: nativeMissing() },
     { id: 'images', finding: imagesMissing() },
   ].flatMap(({ id, finding }) => (finding === null ? [] : [{ id, finding }]));
 }
 
-function missingNames(/** @type {{name: string, why: string}[]} */ packages) {
-  const missing = missingDebianPackages(packages);
+function missingNames(/** @type {PackageGroup} */ group) {
+  const missing = missingDebianPackages(group);
   return missing.length > 0 ? `Debian packages: ${missing.map(({ name }) => name).join(' ')}` : null;
 }
 
 async function prepareSystem(
-  /** @type {{yes: boolean, purpose: string, bench: boolean, log: (line: string) => void}} */ {
+  /** @type {{yes: boolean, purpose: string, besides: PackageGroup[], log: (line: string) => void}} */ {
     yes,
     purpose,
-    bench,
+    besides,
     log,
   },
 ) {
-  const missing = missingSystemSteps(bench);
+  const missing = missingSystemSteps(besides);
   if (missing.length === 0) return [];
   const root = process.getuid?.() === 0;
   if (missing.some(({ id }) => id !== 'native')) {
@@ -106,7 +108,7 @@ async function prepareSystem(
   const [program, ...rest] = [...privileged, ...command];
   const status = await runLoud(program ?? '', rest, { timeoutMs: 45 * 60_000, inheritStdin: true });
   if (status !== 0) log('not everything could be set up; "npm run -s move -- doctor" says what is left');
-  return missingSystemSteps(bench);
+  return missingSystemSteps(besides);
 }
 
 /**
@@ -128,8 +130,9 @@ function explain(
 ) {
   log(`to ${purpose}, some things have to be installed first:`);
   for (const { id, finding } of missing) {
-    const packages = id === 'packages' ? debianPackages : id === 'bench-packages' ? benchDebianPackages : [];
-    for (const { name, why } of missingDebianPackages(packages)) log(`  ${name}: ${why}`);
+    if (Object.hasOwn(debianPackages, id))
+      for (const { name, why } of missingDebianPackages(/** @type {PackageGroup} */ (id)))
+        log(`  ${name}: ${why}`);
     if (id === 'criu') log(`  criu: freezes a service and carries it to another host (${finding})`);
     if (id === 'images') log(`  pod images: the file system of the sample service (${finding})`);
     if (id === 'native') log(`  native helpers: ${finding}`);

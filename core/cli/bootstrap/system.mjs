@@ -1,13 +1,8 @@
 // The part of set-up that needs root. prepare.mjs runs it, through sudo where the caller is not root:
-//   node system.mjs STEP...        STEP is one of: packages bench-packages criu native images, or image:NAME
+//   node system.mjs STEP...        STEP is one of: packages test-packages bench-packages criu native images, or image:NAME
 import fs from 'node:fs';
 import { criuMissing, installCriu } from './criu-install.mjs';
-import {
-  benchDebianPackages,
-  debianPackages,
-  installDebianPackages,
-  missingDebianPackages,
-} from './debian-packages.mjs';
+import { installDebianPackages, missingDebianPackages } from './debian-packages.mjs';
 import { withLock } from './lock.mjs';
 import { compileNative, nativeMissing } from './native.mjs';
 import { cacheDirectory } from './paths.mjs';
@@ -17,8 +12,9 @@ const log = (/** @type {string} */ line) => void process.stderr.write(`move: ${l
 
 /** @type {Record<string, {missing: () => string | null, make: () => Promise<void>}>} */
 const steps = {
-  packages: installation(debianPackages),
-  'bench-packages': installation(benchDebianPackages),
+  packages: installation('packages'),
+  'test-packages': installation('test-packages'),
+  'bench-packages': installation('bench-packages'),
   criu: { missing: criuMissing, make: () => installCriu(log) },
   native: { missing: nativeMissing, make: compileNative },
   images: { missing: imagesMissing, make: () => buildImages(log) },
@@ -30,10 +26,10 @@ const steps = {
   ),
 };
 
-function installation(/** @type {{name: string, why: string}[]} */ packages) {
+function installation(/** @type {import('./debian-packages.mjs').PackageGroup} */ group) {
   return {
-    missing: () => (missingDebianPackages(packages).length > 0 ? 'Debian packages are missing' : null),
-    make: () => installDebianPackages(missingDebianPackages(packages).map(({ name }) => name)),
+    missing: () => (missingDebianPackages(group).length > 0 ? 'Debian packages are missing' : null),
+    make: () => installDebianPackages(missingDebianPackages(group).map(({ name }) => name)),
   };
 }
 

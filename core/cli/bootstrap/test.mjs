@@ -147,7 +147,11 @@ const chosen = offered.filter(({ name, when }) => when && (!args.includes('--onl
 const total = emptyTally();
 const lines = [];
 try {
-  const { degraded } = await prepare({ yes: args.includes('--yes'), purpose: 'run the tests' });
+  const { degraded } = await prepare({
+    yes: args.includes('--yes'),
+    purpose: 'run the tests',
+    besides: ['test-packages'],
+  });
   for (const { id, finding } of degraded) process.stderr.write(`move: without ${id}: ${finding}\n`);
   for (const stage of chosen) {
     process.stderr.write(`\nmove: ${stage.name}\n`);

@@ -5,9 +5,10 @@ import { requestCommand } from '../../contract/request-command.ts';
 import type { Command, OptionSpec } from '../command.ts';
 import { checkInput, contractCommand } from '../contract-command.ts';
 import { withControl } from '../control-link.ts';
+import { readBounded } from '../identity-files.ts';
 import { passwordFileOption, readPassword } from '../secret-input.ts';
 import { UsageError } from '../usage-error.ts';
-import { fileNameOf, prepareFiles, readText, replaceFile, writeFiles } from './credential-files.ts';
+import { fileNameOf, prepareFiles, replaceFile, writeFiles } from './credential-files.ts';
 
 const outOption: OptionSpec = {
   type: 'text',
@@ -121,7 +122,7 @@ const sign: Command = {
       name,
       services: services.includes('any') ? 'any' : services,
       days: parsed.number('days'),
-      requestPem: readText('request', parsed.needText('request')),
+      requestPem: readBounded('request', parsed.needText('request')).toString('utf8'),
     });
     prepareFiles(path.dirname(base), [files.certificate]);
     return withControl(context, async (link) => {

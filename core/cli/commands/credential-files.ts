@@ -8,24 +8,6 @@ export interface FileToWrite {
   mode: number;
 }
 
-/** Bytes of the longest PEM file that is read. */
-const longestText = 1 << 16;
-
-/** The text of a file that an option names. @throws MoveError `FILE_UNREADABLE`. */
-export function readText(option: string, file: string): string {
-  try {
-    if (fs.statSync(file).size > longestText) throw new Error(`it is longer than ${longestText} bytes`);
-    return fs.readFileSync(file, 'utf8');
-  } catch (cause) {
-    throw new MoveError(
-      'FILE_UNREADABLE',
-      `The file for --${option} cannot be read: ${(cause as Error).message}.`,
-      { file },
-      cause,
-    );
-  }
-}
-
 /** A file name that every system takes. */
 export function fileNameOf(name: string): string {
   const safe = name

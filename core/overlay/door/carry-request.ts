@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream';
 import { MoveError } from '../../runtime/errors.ts';
 import { endToEndHeaders, fieldsOf } from '../http/end-to-end-headers.ts';
+import { brokeOff, passAnswer } from '../http/pass-answer.ts';
 import { joinStreams } from '../join-streams.ts';
 import type { DoorService } from './choose-service.ts';
 import { withoutDoorCookies, withoutForgedCookies } from './cookies.ts';
@@ -69,13 +70,7 @@ export function carryRequest(carried: Carried, replays = 0): void {
   };
   response.once('close', abandon);
   upstream.on('response', (answer) => {
-    response.writeHead(answer.statusCode ?? 502, answer.statusMessage, answerHeaders(answer, carried));
-    const broken = () => response.destroy();
-    answer.once('error', broken);
-    answer.once('close', () => {
-      if (!answer.complete) broken();
-    });
-    answer.pipe(response);
+    passAnswer(answer, response, answerHeaders(answer, carried));
   });
   let failed = false;
   upstream.on('error', (thrown) => {
@@ -90,7 +85,7 @@ export function carryRequest(carried: Carried, replays = 0): void {
         return;
       }
     }
-    fail(hungUp ? brokeOff(service, thrown) : thrown);
+    fail(hungUp ? brokeOff(service.hostname, thrown) : thrown);
   });
   if (hasBody) pipeline(request, upstream, () => undefined);
   else {
@@ -167,13 +162,4 @@ function homeward(location: string, service: DoorService, origin: string): strin
   if (target?.protocol !== 'http:' || target.hostname !== service.hostname || port !== service.port)
     return location;
   return `${origin}${target.pathname}${target.search}${target.hash}`;
-}
-
-function brokeOff(service: DoorService, cause: unknown): MoveError {
-  return new MoveError(
-    'SERVICE_BROKE_OFF',
-    `${service.hostname} closed the connection without an answer.`,
-    { service: service.hostname },
-    cause,
-  );
 }

@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream';
 import { MoveError, toMoveError } from '../../runtime/errors.ts';
 import { endToEndHeaders } from '../http/end-to-end-headers.ts';
+import { brokeOff, passAnswer } from '../http/pass-answer.ts';
 import { joinStreams } from '../join-streams.ts';
 import { isLostWithAccessPoint } from './access-points.ts';
 import { errorPage, rawErrorPage } from './error-page.ts';
@@ -186,15 +187,7 @@ function forward(parts: Forwarded, replays: number): void {
   upstream.once('close', () => waiting.delete(upstream));
   upstream.on('response', (answer) => {
     waiting.delete(upstream);
-    response.writeHead(answer.statusCode ?? 502, answer.statusMessage, endToEndHeaders(answer.rawHeaders));
-    // A broken answer breaks the client's connection too. Not by pipeline(): it makes an AbortController and its
-    // error, with a stack trace, for each answer, a twelfth of the work of a forwarder.
-    const broken = () => response.destroy();
-    answer.once('error', broken);
-    answer.once('close', () => {
-      if (!answer.complete) broken();
-    });
-    answer.pipe(response);
+    passAnswer(answer, response, endToEndHeaders(answer.rawHeaders));
   });
   let failed = false;
   upstream.on('error', (thrown) => {
@@ -222,12 +215,7 @@ function forward(parts: Forwarded, replays: number): void {
         )
       : thrown instanceof MoveError
         ? thrown
-        : new MoveError(
-            'SERVICE_BROKE_OFF',
-            `${service} closed the connection without an answer.`,
-            { service },
-            thrown,
-          );
+        : brokeOff(service, thrown);
     answerError(response, error);
   });
   const abandon = () => {
