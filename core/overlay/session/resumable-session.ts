@@ -439,7 +439,7 @@ export class ResumableSession extends Duplex {
         room > 0 ? this.#retained.peek(this.#upSent - this.#upAcked, Math.min(room, frameBytes)) : undefined;
       if (!piece) break;
       if (this.#upSent === this.#upAcked) this.#lastProgress = this.#clock.monotonic();
-      if (this.#cancelReplies && this.#state === 'open') this.#writeReplies(path);
+      if (this.#state === 'open') this.#writeReplies(path);
       path.write(frameStart(sessionFrame.data, piece.length));
       path.write(piece);
       this.#upSent += piece.length;
@@ -449,7 +449,7 @@ export class ResumableSession extends Duplex {
       if (this.#finSentOn !== this.#pathGeneration) {
         this.#finSentOn = this.#pathGeneration;
         this.#finSent = true;
-        if (this.#cancelReplies && this.#state === 'open') this.#writeReplies(path);
+        if (this.#state === 'open') this.#writeReplies(path);
         path.write(offsetFrame(sessionFrame.fin, this.#upSent));
       }
     }
@@ -487,6 +487,7 @@ export class ResumableSession extends Duplex {
 
   /** Nobody waits for an ACK or FINACK: they travel with the next bytes, or by themselves after a moment. */
   #deferReplies(): void {
+    // The timer is left to run when they have gone before: one in 5 ms costs less than one for each answer.
     this.#cancelReplies ??= this.#clock.after(deferRepliesMs, () => {
       this.#cancelReplies = undefined;
       if (this.#path && this.#state === 'open') this.#writeReplies(this.#path);
@@ -494,9 +495,7 @@ export class ResumableSession extends Duplex {
   }
 
   #writeReplies(path: Duplex): void {
-    this.#cancelReplies?.();
-    this.#cancelReplies = undefined;
-    if (this.#downConsumed > this.#downAckSent && !this.#finackDue) {
+    if (this.#downConsumed > this.#downAckSent && this.#downFin === undefined) {
       this.#downAckSent = this.#downConsumed;
       path.write(offsetFrame(sessionFrame.ack, this.#downConsumed));
     }

@@ -120,6 +120,16 @@ export class Link {
   #flushScheduled = false;
   #bulkScheduled = false;
   #writing = false;
+  // Made once: they are called for every message.
+  readonly #flushNow = () => this.#flush();
+  readonly #flushBulk = () => {
+    this.#bulkScheduled = false;
+    this.#flush();
+  };
+  readonly #written = () => {
+    this.#writing = false;
+    if (this.#messages.length > 0 || this.#ready.size > 0) this.#flush();
+  };
   #heard = 0;
   #sent = 0;
   #state: 'open' | 'closing' | 'closed' = 'open';
@@ -341,17 +351,14 @@ export class Link {
   #scheduleFlush(): void {
     if (this.#flushScheduled || this.#writing || this.#state !== 'open') return;
     this.#flushScheduled = true;
-    process.nextTick(() => this.#flush());
+    process.nextTick(this.#flushNow);
   }
 
   /** Full frames come in rows: what else was read in this turn of the loop shall leave in the same write. */
   #scheduleBulk(): void {
     if (this.#bulkScheduled || this.#flushScheduled || this.#writing || this.#state !== 'open') return;
     this.#bulkScheduled = true;
-    setImmediate(() => {
-      this.#bulkScheduled = false;
-      this.#flush();
-    });
+    setImmediate(this.#flushBulk);
   }
 
   #flush(): void {
@@ -366,10 +373,7 @@ export class Link {
 
   #write(batch: Buffer): void {
     this.#writing = true;
-    this.#socket.write(batch, () => {
-      this.#writing = false;
-      if (this.#messages.length > 0 || this.#ready.size > 0) this.#flush();
-    });
+    this.#socket.write(batch, this.#written);
   }
 
   #takeMessage(): Buffer {
