@@ -54,7 +54,7 @@ export const drillDefaults: Record<DrillKind, Omit<DrillPlan, 'kind' | 'service'
   'udp-flood': { ...common, mbitEach: 15 },
   'icmp-flood': { ...common, mbitEach: 15 },
   // Small packets: the link holds, and what waits to be a connection does not.
-  'syn-flood': { ...common, packetsPerSecondEach: 1000 },
+  'syn-flood': { ...common, packetsPerSecondEach: 2000 },
   // Whoever enters by the flooded node is cut off once: that costs the requests under way, and those until she is in again.
   'node-flood': { ...common, mbitEach: 45, maximumOverlayFailures: 1_000 },
   'honest-surge': { ...common, connectionsEach: 12 },

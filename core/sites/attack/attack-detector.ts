@@ -69,8 +69,9 @@ const KEPT_READINGS = 256;
  * A UDP or ICMP flood is a primary link that is filled *and* filled with packets that nobody here had asked
  * for: to a port without a listener, to a socket that is full, ICMP, or such as a firewall dropped; most of them tell
  * which of the two it is. An honest surge fills the link too, in either direction, but with TCP segments of
- * connections that exist. A SYN flood is many half-open connections that are reset, and SYN cookies of which hardly
- * any comes back: a crowd completes its handshakes.
+ * connections that exist. A SYN flood is
+ * many SYN cookies of which hardly any comes back: a crowd completes its handshakes. Half-open connections that are
+ * reset are no sign: a service that is too slow to accept has them from honest people who gave up.
  */
 export class AttackDetector {
   readonly #options: Required<AttackDetectorOptions>;
@@ -128,7 +129,7 @@ export class AttackDetector {
     if (kind === 'syn-flood') {
       return (
         figures.vainAttemptsPerSecond >= this.#options.vainAttemptsPerSecond &&
-        figures.vainAttemptsPerSecond >= 0.8 * figures.hardAttemptsPerSecond
+        figures.vainAttemptsPerSecond >= 0.8 * figures.cookiesPerSecond
       );
     }
     return (
@@ -187,8 +188,8 @@ function newTrack(): Track {
 }
 
 interface Figures extends Omit<AttackEvidence, 'sentence'> {
-  /** Attempts that were reset half-open, or answered by a cookie: under no pressure there are none. */
-  hardAttemptsPerSecond: number;
+  /** Attempts that were answered by a cookie: while there is room for half-open connections there are none. */
+  cookiesPerSecond: number;
 }
 
 function figuresBetween(from: LinkSample, to: LinkSample, capacityMbit: number): Figures {
@@ -200,7 +201,6 @@ function figuresBetween(from: LinkSample, to: LinkSample, capacityMbit: number):
   const icmp = to.icmpReceived - from.icmpReceived;
   const unsolicited = to.udpUnwanted - from.udpUnwanted + icmp + dropped;
   const cookies = to.synCookiesSent - from.synCookiesSent;
-  const resets = to.halfOpenResets - from.halfOpenResets;
   const inboundMbit = (bytes * 8 * perSecond) / 1e6;
   return {
     inboundMbit,
@@ -209,9 +209,9 @@ function figuresBetween(from: LinkSample, to: LinkSample, capacityMbit: number):
     meanPacketBytes: packets === 0 ? 0 : bytes / packets,
     unsolicitedShare: packets === 0 ? 0 : Math.min(1, unsolicited / packets),
     icmpShare: unsolicited <= 0 ? 0 : Math.min(1, icmp / unsolicited),
-    hardAttemptsPerSecond: (cookies + resets) * perSecond,
+    cookiesPerSecond: cookies * perSecond,
     vainAttemptsPerSecond:
-      (Math.max(0, cookies - (to.synCookiesReceived - from.synCookiesReceived)) + resets) * perSecond,
+      Math.max(0, cookies - (to.synCookiesReceived - from.synCookiesReceived)) * perSecond,
     windowMs,
   };
 }
@@ -221,7 +221,7 @@ function wentBackwards(from: LinkSample, to: LinkSample): boolean {
 }
 
 function evidenceOf(kind: AttackKind, figures: Figures, capacityMbit: number): AttackEvidence {
-  const { hardAttemptsPerSecond: _, ...rest } = figures;
+  const { cookiesPerSecond: _, ...rest } = figures;
   const sentence =
     kind === 'syn-flood'
       ? `${Math.round(figures.vainAttemptsPerSecond)} connection attempts a second are never completed, while the primary ` +

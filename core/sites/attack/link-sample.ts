@@ -25,8 +25,6 @@ export interface LinkSample {
   /** Host and pods: SYN cookies sent, and such as came back valid. */
   synCookiesSent: number;
   synCookiesReceived: number;
-  /** Host and pods: half-open connections that were reset before they were complete. */
-  halfOpenResets: number;
 }
 
 /** Sums of the fields named, over the lines that begin with `prefix`, of a /proc/net table of names and values. */

@@ -28,7 +28,7 @@ export class LinkSampler {
   readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
   #files: { device: number; snmp: number; netstat: number } | undefined;
   readonly #pods = new Map<number, { first: Attempts; latest: Attempts }>();
-  #left: Attempts = [0, 0, 0];
+  #left: Attempts = [0, 0];
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: LinkSamplerOptions) {
@@ -89,7 +89,6 @@ export class LinkSampler {
       ipUsed: ip[1]! + ip[2]!,
       synCookiesSent: attempts[0],
       synCookiesReceived: attempts[1],
-      halfOpenResets: attempts[2],
     };
   }
 
@@ -153,16 +152,12 @@ export class LinkSampler {
   }
 }
 
-/** SYN cookies sent, those that came back, and half-open connections that were reset. */
-type Attempts = readonly [number, number, number];
+/** SYN cookies sent, and those that came back. */
+type Attempts = readonly [number, number];
 
 function attemptsIn(netstat: string): Attempts {
-  const [sent, received, resets] = readTable(netstat, 'TcpExt: ', [
-    'SyncookiesSent',
-    'SyncookiesRecv',
-    'EmbryonicRsts',
-  ]);
-  return [sent!, received!, resets!];
+  const [sent, received] = readTable(netstat, 'TcpExt: ', ['SyncookiesSent', 'SyncookiesRecv']);
+  return [sent!, received!];
 }
 
 /** Undefined when the process is gone, and its namespace perhaps with it. */
@@ -174,5 +169,5 @@ function readAttempts(processId: number): Attempts | undefined {
   }
 }
 
-const sum = (a: Attempts, b: Attempts): Attempts => [a[0] + b[0], a[1] + b[1], a[2] + b[2]];
-const difference = (a: Attempts, b: Attempts): Attempts => [a[0] - b[0], a[1] - b[1], a[2] - b[2]];
+const sum = (a: Attempts, b: Attempts): Attempts => [a[0] + b[0], a[1] + b[1]];
+const difference = (a: Attempts, b: Attempts): Attempts => [a[0] - b[0], a[1] - b[1]];

@@ -12,7 +12,6 @@ interface Traffic {
   firewalled?: number;
   cookiesSent?: number;
   cookiesReceived?: number;
-  halfOpenResets?: number;
 }
 
 const PERIOD_MS = 25;
@@ -32,7 +31,6 @@ class Counters {
     ipUsed: 1e6 - 20,
     synCookiesSent: 3,
     synCookiesReceived: 3,
-    halfOpenResets: 2,
   };
 
   run(ms: number, traffic: Traffic, jitter: (index: number) => number = () => 0): LinkSample[] {
@@ -57,7 +55,6 @@ class Counters {
       state.ipUsed += tcpIn + udp + icmp + acksIn - dropped;
       state.synCookiesSent += Math.round(((traffic.cookiesSent ?? 0) * passed) / 1000);
       state.synCookiesReceived += Math.round(((traffic.cookiesReceived ?? 0) * passed) / 1000);
-      state.halfOpenResets += Math.round(((traffic.halfOpenResets ?? 0) * passed) / 1000);
       this.#time += passed;
       samples.push({ at: START + this.#time, monotonic: 5000 + this.#time, ...state });
     }
@@ -195,12 +192,4 @@ test('ICMP that fills the link is an ICMP flood and no UDP flood', () => {
   expect(feed(detector, counters.run(2000, quiet))).toEqual([]);
   const events = feed(detector, counters.run(2000, { icmpInMbit: 18, udpInMbit: 1, tcpInMbit: 0.2 }));
   expect(events).toMatchObject([{ type: 'alarm', alarm: { kind: 'icmp-flood', severity: 'critical' } }]);
-});
-
-test('half-open connections that are reset are a SYN flood too, and need no cookies', () => {
-  const detector = new AttackDetector({ capacityMbit: 20 });
-  const counters = new Counters();
-  expect(feed(detector, counters.run(2000, { ...quiet, halfOpenResets: 20 }))).toEqual([]);
-  const events = feed(detector, counters.run(500, { ...quiet, halfOpenResets: 900 }));
-  expect(events).toMatchObject([{ type: 'alarm', alarm: { kind: 'syn-flood', severity: 'warning' } }]);
 });
