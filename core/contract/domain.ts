@@ -210,7 +210,6 @@ export const attackClassSchema = z.enum([
 export type AttackClass = z.infer<typeof attackClassSchema>;
 /** Whatever signals are taken for; an honest surge is shown and answered by nothing. */
 export const signalClassSchema = z.enum([...attackClassSchema.options, 'honest-surge']);
-export type SignalClass = z.infer<typeof signalClassSchema>;
 
 export const attackSchema = z.object({
   id: z.string(),
