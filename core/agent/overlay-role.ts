@@ -115,7 +115,7 @@ export async function startOverlayRole(
       epochs,
       verify: (candidate, announcer) => {
         const record = verifyLocationRecord(candidate, {
-          trustPem: context.trustPem,
+          trustPem: context.recordTrust(),
           readIdentity,
           now: systemClock.now(),
           checkRevoked: (certificate) => context.verifyPeer(certificate),
