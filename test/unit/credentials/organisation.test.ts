@@ -45,7 +45,7 @@ beforeAll(async () => {
     revoked: new Set(),
     clock,
   };
-});
+}, 60_000);
 afterAll(() => {
   for (const authority of [operator, bakery, library]) authority.close();
   for (const directory of directories) directory.remove();
@@ -180,7 +180,7 @@ describe('the operator', () => {
   let requestPem: string;
   beforeAll(async () => {
     requestPem = await writeAuthorityRequest(directory.path, PASSPHRASE, 'third');
-  });
+  }, 60_000);
   afterAll(() => directory.remove());
   const admitThird = (scope: Partial<SubjectRequest>) =>
     operator.issue({ profile: 'organisation', name: 'third', ...scope, key: { requestPem } });
