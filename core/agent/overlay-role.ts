@@ -1,8 +1,10 @@
 import { X509Certificate } from 'node:crypto';
+import { join } from 'node:path';
 import type { AgentConfiguration } from '../contract/agent-contract.ts';
 import { readIdentity } from '../credentials/identity.ts';
 import { Directory } from '../overlay/directory/directory.ts';
 import type { DirectoryCaller } from '../overlay/directory/directory-types.ts';
+import { EpochFile } from '../overlay/directory/epoch-file.ts';
 import { RingLocator } from '../overlay/directory/ring-locator.ts';
 import type { Authorise, OverlayIdentity } from '../overlay/identity.ts';
 import type { LinkPool } from '../overlay/link-pool.ts';
@@ -72,6 +74,12 @@ export async function startOverlayRole(
   };
   let parts: { ring: RingNode; directory: Directory; locator: RingLocator } | null = null;
   const lost: Record<string, number> = {};
+  const epochs = new EpochFile({
+    path: join(context.directories.state, 'epochs.sqlite'),
+    authority: context.trustPem[0] ? new X509Certificate(context.trustPem[0]).fingerprint256 : '',
+    clock: systemClock,
+    onTrouble: (trouble) => context.log(`directory: ${trouble.code} ${trouble.message}`),
+  });
 
   const compose = ({ pool, router }: { pool: LinkPool; router: StreamRouter }): RingLocator => {
     const transport: RingTransport = {
@@ -104,9 +112,10 @@ export async function startOverlayRole(
       transport,
       clock: systemClock,
       replicas: configuration.successorListLength - 1,
+      epochs,
       verify: (candidate, announcer) => {
         const record = verifyLocationRecord(candidate, {
-          trustPem: context.trustPem,
+          trustPem: context.recordTrust(),
           readIdentity,
           now: systemClock.now(),
           checkRevoked: (certificate) => context.verifyPeer(certificate),
@@ -298,6 +307,7 @@ export async function startOverlayRole(
       await locator.close();
       directory.close();
       await node.close();
+      epochs.close();
     },
   };
 }
@@ -309,4 +319,5 @@ const directoryMethods: Readonly<Record<string, readonly string[]>> = {
   'directory.watch': ['overlay'],
   'directory.unwatch': ['overlay'],
   'directory.changed': ['overlay'],
+  'directory.renew': ['overlay'],
 };

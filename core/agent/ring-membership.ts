@@ -11,7 +11,7 @@ export interface RingMembershipOptions {
   successorListLength: number;
   /** Those that the ring begins with, this node among them. */
   firstMembers: readonly Peer[];
-  /** Everybody it can ask for its place. */
+  /** Everybody it can ask for its place, read anew each time: whoever loses every successor at once finds back by them. */
   contacts: () => readonly Peer[];
   log: (line: string) => void;
 }
@@ -29,11 +29,9 @@ export class RingMembership {
 
   constructor(options: RingMembershipOptions) {
     this.#options = options;
-    const { ring, contacts } = options;
+    const { ring } = options;
     ring.onChange(() => {
       this.#wasMember ||= ring.status().formed;
-      // Whoever loses every successor at once finds back to the ring by asking them.
-      ring.setContacts(contacts());
     });
   }
 
@@ -43,8 +41,8 @@ export class RingMembership {
     this.#wanted = true;
     while (this.#wanted && !ring.status().member) {
       try {
-        if (this.#wasMember) await ring.join(contacts());
-        else await ring.enter(firstMembers, contacts());
+        if (this.#wasMember) await ring.join(contacts);
+        else await ring.enter(firstMembers, contacts);
       } catch (thrown) {
         const error = toMoveError(thrown);
         if (this.#wanted) log(`entering the ring: ${error.message}`);

@@ -24,6 +24,8 @@ export interface RoleContext {
   identity: () => LinkIdentity;
   /** The authority's certificate, for records that carry their own proof. */
   trustPem: readonly string[];
+  /** Who may have signed what a location record carries: the authority, and the organisations that share the overlay. */
+  recordTrust: () => readonly string[];
   /** Judges a peer's certificate against the authority and what has been revoked. */
   verifyPeer: (certificate: X509Certificate, at?: PeerPlace) => void;
   /** Whether a serial number (lower-case hexadecimal) has been revoked. */

@@ -31,7 +31,14 @@ import { startStoneRole } from './stone-role.ts';
  * overlay node, whose place on the ring follows from it.
  */
 function lasting(configuration: AgentConfiguration): object {
-  const { revoked: _, paths: __, nodeList: ___, certificatePem, ...rest } = configuration;
+  const {
+    revoked: _,
+    paths: __,
+    nodeList: ___,
+    organisations: ____,
+    certificatePem,
+    ...rest
+  } = configuration;
   return configuration.roles.overlay ? { ...rest, certificatePem } : rest;
 }
 
@@ -48,6 +55,8 @@ export class Agent {
   readonly #file: DurableFile<AgentConfiguration | null>;
   #configuration: AgentConfiguration | null = null;
   #revoked: ReadonlySet<string> = new Set();
+  #organisations: readonly X509Certificate[] = [];
+  #recordTrust: readonly string[] = [];
   #keyPem = '';
   #identity: LinkIdentity | undefined;
   #roles: RunningRole[] = [];
@@ -109,6 +118,7 @@ export class Agent {
       | 'agent.request'
       | 'agent.configure'
       | 'agent.revoke'
+      | 'agent.organisations'
       | 'overlay.paths'
       | 'agent.nodes'
       | 'events'
@@ -132,6 +142,15 @@ export class Agent {
           await this.#file.write(this.#configuration);
         }
         this.#revoked = new Set(serials);
+        return { linksCut: this.#roles.reduce((cut, role) => cut + role.recheck(), 0) };
+      },
+      'agent.organisations': async ({ organisations }) => {
+        if (!this.#configuration)
+          throw new MoveError('AGENT_UNCONFIGURED', 'This agent has no configuration yet; enrol it first.');
+        const configuration = { ...this.#configuration, organisations };
+        this.#takeOrganisations(configuration);
+        this.#configuration = configuration;
+        await this.#file.write(configuration);
         return { linksCut: this.#roles.reduce((cut, role) => cut + role.recheck(), 0) };
       },
       'overlay.paths': async ({ paths }) => {
@@ -217,6 +236,7 @@ export class Agent {
       this.#configuration = configuration;
       this.#takeCertificate(configuration);
       this.#revoked = new Set(configuration.revoked);
+      this.#takeOrganisations(configuration);
       for (const role of this.#roles) role.recheck();
       return;
     }
@@ -229,18 +249,21 @@ export class Agent {
     this.#configuration = configuration;
     this.#revoked = new Set(configuration.revoked);
     const trust = [new X509Certificate(configuration.trustPem)];
+    this.#takeOrganisations(configuration);
     const identity = this.#takeCertificate(configuration);
     const context: RoleContext = {
       host: configuration.host,
       directories: this.#directories,
       identity: () => this.#identity ?? identity,
       trustPem: identity.trustPem,
+      recordTrust: () => this.#recordTrust,
       verifyPeer: (certificate, at) => {
         authorise(certificate, {
           trust,
           revoked: this.#revoked,
           clock: systemClock,
           constrained: at?.constrained,
+          organisations: this.#organisations,
           ...(at?.remoteAddress === undefined ? {} : { peerAddress: at.remoteAddress }),
           ...(at?.accessPoint === undefined ? {} : { accessPoint: at.accessPoint }),
         });
@@ -269,6 +292,12 @@ export class Agent {
   #takeCertificate({ certificatePem, trustPem }: AgentConfiguration): LinkIdentity {
     this.#identity = { certificatePem, keyPem: this.#keyPem, trustPem: [trustPem] };
     return this.#identity;
+  }
+
+  #takeOrganisations({ trustPem, organisations = [] }: AgentConfiguration): void {
+    this.#organisations = organisations.map((pem) => new X509Certificate(pem));
+    // One array until the next change: what was proven by it is remembered with it.
+    this.#recordTrust = [trustPem, ...organisations];
   }
 
   async #stopRoles(): Promise<void> {

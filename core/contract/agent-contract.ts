@@ -62,6 +62,11 @@ export const agentConfigurationSchema = z.object({
     .record(z.string(), servicePathSchema)
     .default({})
     .describe('how sessions travel through the overlay, by service; two hops for those that are not named'),
+  organisations: z
+    .array(pem)
+    .max(64)
+    .optional()
+    .describe('the authorities of organisations that share the overlay, each within the scope that it names'),
   nodeList: nodeListSchema.optional().describe('the signed list of overlay nodes, once there is one'),
 });
 export type AgentConfiguration = z.infer<typeof agentConfigurationSchema>;
@@ -275,6 +280,11 @@ export const agentContract = {
     'Dials sites ahead of need, so that the first session after a move pays no handshake.',
     z.object({ sites: z.array(endpointSchema).max(16) }),
     nothing,
+  ),
+  'agent.organisations': method(
+    'Replaces the organisations whose certificates count; links of those that are gone are cut. Kept durably.',
+    z.object({ organisations: z.array(pem).max(64) }),
+    z.object({ linksCut: z.number().int() }),
   ),
   'overlay.paths': method(
     'Replaces the path policies of all services; sessions that begin or resume from now on follow them. Kept durably.',

@@ -153,6 +153,42 @@ export const contract = {
     nothing,
     z.object({ trustPem: z.string(), revocationListPem: z.string() }),
   ),
+  'organisation.admit': command(
+    'Lets another organisation share the overlay: signs its authority, for its services and sites alone. Revoking that certificate ends it.',
+    z.object({
+      name: z.string().min(1).max(63).describe('the organisation, as its request says'),
+      services: z.array(hostname).min(1).max(64).describe('the services that it may run and move'),
+      sites: z
+        .array(z.string().min(1).max(63))
+        .min(1)
+        .max(64)
+        .describe('the machines that it may run them on'),
+      days: z.number().min(0.05).max(398).default(365).describe('lifetime in days'),
+      requestPem: z.string().startsWith('-----BEGIN ').max(65_536),
+    }),
+    z.object({
+      credential: credentialSchema,
+      sites: z.array(z.string()),
+      certificatePem: z.string(),
+      trustPem: z.string(),
+      nodesTold: z.number().int(),
+    }),
+  ),
+  'organisation.list': query(
+    'The organisations that share the overlay now, and what each may certify.',
+    nothing,
+    z.object({
+      organisations: z.array(
+        z.object({
+          serial: z.string(),
+          name: z.string(),
+          services: z.array(z.string()),
+          sites: z.array(z.string()),
+          notAfter: z.number(),
+        }),
+      ),
+    }),
+  ),
   'admission.show': query(
     'Who comes in without a certificate: for how long the human test admits, to which services, and who has a password.',
     nothing,

@@ -189,6 +189,22 @@ export class AttachedFleet {
       .length;
   }
 
+  /** Tells every agent that answers which organisations share the overlay; returns how many overlay nodes know. */
+  async tellOrganisations(): Promise<number> {
+    const { store, manifest, authority } = this.context;
+    const organisations = authority.organisations();
+    const hosts = Object.values(manifest.hosts).filter((host) => agentRoles.includes(host.role));
+    const told = await Promise.allSettled(
+      hosts.map(async ({ name }) => {
+        const agent = await this.context.agent(name);
+        await agent.call('agent.organisations', { organisations }, { deadlineMs: 5_000 });
+        return name;
+      }),
+    );
+    return told.filter((outcome) => outcome.status === 'fulfilled' && store.state.nodes[outcome.value])
+      .length;
+  }
+
   /** To agents that answer; the others get it with their configuration when they come back. */
   #handNodeList(list: NodeList): void {
     this.context.recorder.record({

@@ -1,6 +1,8 @@
+import { X509Certificate } from 'node:crypto';
 import type { CheckedInputOf, OutputOf } from '../contract/contract.ts';
 import type { Credential } from '../contract/domain.ts';
 import type { Authority } from '../credentials/authority.ts';
+import { readIdentity } from '../credentials/identity.ts';
 import type { IssuanceLog, IssuedCertificate } from '../credentials/issuance-log.ts';
 import type { Recorder } from './recorder.ts';
 
@@ -64,10 +66,51 @@ const dayMs = 24 * 3600 * 1000;
 export class Credentials {
   readonly #authority: Authority;
   readonly #tellAccessPoints: (serials: string[]) => Promise<number>;
+  readonly #tellOrganisations: () => Promise<number>;
 
-  constructor(authority: Authority, tellAccessPoints: (serials: string[]) => Promise<number>) {
+  constructor(
+    authority: Authority,
+    tellAccessPoints: (serials: string[]) => Promise<number>,
+    tellOrganisations: () => Promise<number>,
+  ) {
     this.#authority = authority;
     this.#tellAccessPoints = tellAccessPoints;
+    this.#tellOrganisations = tellOrganisations;
+  }
+
+  /**
+   * Admits an organisation to the overlay: signs its authority, for its services and sites alone, and tells every node.
+   * `credential.revoke` ends it, with everything that it has signed.
+   * @throws MoveError `SCOPE_TAKEN`, `REQUEST_INVALID`, `REQUEST_UNPROVEN`, `KEY_WEAK`, `LIFETIME_DENIED`.
+   */
+  async admitOrganisation(
+    request: CheckedInputOf<'organisation.admit'>,
+  ): Promise<OutputOf<'organisation.admit'>> {
+    const issued = await this.#authority.issue({
+      profile: 'organisation',
+      name: request.name,
+      services: request.services,
+      sites: request.sites,
+      lifetimeMs: Math.round(request.days * dayMs),
+      key: { requestPem: request.requestPem },
+    });
+    const { certificatePem, ...record } = this.#authority.certificateOf(issued.identity.serial);
+    return {
+      credential: credentialOf(record),
+      sites: request.sites,
+      certificatePem,
+      trustPem: issued.authorityPem,
+      nodesTold: await this.#tellOrganisations(),
+    };
+  }
+
+  /** The organisations that share the overlay now. */
+  listOrganisations(): OutputOf<'organisation.list'> {
+    const organisations = this.#authority.organisations().map((pem) => {
+      const { serial, name, services, sites = [], notAfter } = readIdentity(new X509Certificate(pem));
+      return { serial, name, services: services === 'any' ? [] : services, sites, notAfter };
+    });
+    return { organisations };
   }
 
   async issue(request: CheckedInputOf<'credential.issue'>): Promise<OutputOf<'credential.issue'>> {

@@ -106,6 +106,7 @@ export class Enrolment {
         trustPem: this.#authority.certificatePem,
         roles: rolesOf(host, this.#manifest, this.identifiers()),
         revoked: this.#revoked(),
+        organisations: this.#authority.organisations(),
         paths: host.role === 'overlay' ? this.#paths() : {},
         ...(nodeList ? { nodeList } : {}),
       },

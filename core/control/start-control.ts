@@ -99,7 +99,11 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     if (fleet) return fleet;
     throw new MoveError('NO_LAB', 'No lab is up. Start one with "npm run -s move -- lab up".');
   };
-  const credentials = new Credentials(authority, async (serials) => (fleet ? fleet.tellRevoked(serials) : 0));
+  const credentials = new Credentials(
+    authority,
+    async (serials) => (fleet ? fleet.tellRevoked(serials) : 0),
+    async () => (fleet ? fleet.tellOrganisations() : 0),
+  );
 
   const ready = (async () => {
     const manifest = await waitForManifest(home, stopping.signal);
@@ -147,6 +151,8 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     'credential.list': (input) => credentials.list(input),
     'credential.revoke': (input) => credentials.revoke(input),
     'credential.trust': () => credentials.trust(),
+    'organisation.admit': (input) => credentials.admitOrganisation(input),
+    'organisation.list': () => credentials.listOrganisations(),
     'admission.show': () => attached().admissions.show(),
     'admission.set': (input, { caller }) => attached().admissions.set(input, caller.kind),
     'admission.addPerson': (input, { caller }) => attached().admissions.addPerson(input, caller.kind),

@@ -3,6 +3,7 @@ import type { Clock } from '../runtime/clock.ts';
 import { MoveError } from '../runtime/errors.ts';
 import { allowsService, type Identity, readIdentity } from './identity.ts';
 import { normaliseAddress } from './names.ts';
+import { checkOrganisation } from './organisation.ts';
 import type { Role } from './roles.ts';
 
 export interface AuthorisationRules {
@@ -13,6 +14,11 @@ export interface AuthorisationRules {
    * nobody needs to know another's. Signed by one of `trust`, or it does not count.
    */
   constrained?: X509Certificate | undefined;
+  /**
+   * Authorities of organisations that share the overlay, as the operator named them: what they sign counts within their
+   * own scope. Each must be signed by one of `trust`.
+   */
+  organisations?: readonly X509Certificate[] | undefined;
   /** Serial numbers, upper-case hexadecimal. */
   revoked: ReadonlySet<string>;
   clock: Pick<Clock, 'now'>;
@@ -29,7 +35,8 @@ export interface AuthorisationRules {
  * Decides whether a peer's certificate admits it, and as whom (MOVE section 2.2.2). The signature is checked
  * before anything in the certificate is believed. A certificate that is bound to an address or an access
  * point is refused where the caller does not say which it is dealing with. A certificate of an access point's
- * constrained authority counts at that access point only, and only as what such an authority may grant.
+ * constrained authority counts at that access point only, and only as what such an authority may grant; one of an
+ * organisation counts within that organisation's services and sites. With an authority goes all that it has signed.
  *
  * @throws MoveError `CERTIFICATE_MISSING`, `CERTIFICATE_FOREIGN`, `CERTIFICATE_NOT_YET_VALID`,
  * `CERTIFICATE_EXPIRED`, `CERTIFICATE_REVOKED`, `CERTIFICATE_OVERREACHED`, `ROLE_DENIED`, `ADDRESS_DENIED`,
@@ -44,7 +51,7 @@ export function authorise(certificate: X509Certificate | undefined, rules: Autho
   }
   const issuer = checkIssuer(certificate, rules);
   const identity = readIdentity(certificate);
-  const constrained = rules.trust.includes(issuer) ? undefined : checkConstrained(identity, issuer);
+  const constrained = rules.trust.includes(issuer) ? undefined : checkScope(identity, issuer);
   const facts = { role: identity.role, name: identity.name, serial: identity.serial };
   const now = rules.clock.now();
   const begin = Math.max(identity.notBefore, issuer.validFromDate.getTime());
@@ -90,16 +97,22 @@ export function requireService(identity: Identity, hostname: string): void {
 const isRevoked = (serial: string, revoked: ReadonlySet<string>) =>
   revoked.has(serial) || revoked.has(serial.toLowerCase());
 
-/** Who signed the certificate: an authority of `trust`, or this access point's own that one of them signed. */
+/** Who signed the certificate: an authority of `trust`, or one that it signed, of this access point or an organisation. */
 function checkIssuer(
   certificate: X509Certificate,
-  { trust, constrained }: Pick<AuthorisationRules, 'trust' | 'constrained'>,
+  {
+    trust,
+    constrained,
+    organisations = [],
+  }: Pick<AuthorisationRules, 'trust' | 'constrained' | 'organisations'>,
 ): X509Certificate {
   if (!certificate.ca) {
     const root = signerOf(certificate, trust);
     if (root) return root;
     if (constrained && signerOf(certificate, [constrained]) && signerOf(constrained, trust))
       return constrained;
+    const organisation = signerOf(certificate, organisations);
+    if (organisation && signerOf(organisation, trust)) return organisation;
   }
   throw new MoveError(
     'CERTIFICATE_FOREIGN',
@@ -118,12 +131,18 @@ function signerOf(
   );
 }
 
+function checkScope(identity: Identity, issuer: X509Certificate): Identity {
+  const authority = readIdentity(issuer);
+  if (authority.role !== 'organisation') return checkConstrained(identity, authority);
+  checkOrganisation(identity, authority);
+  return authority;
+}
+
 /**
  * An access point's authority may name clients only, bound to an address and to that very access point, and only
  * for services of its own scope; what it signs beyond that is worth nothing.
  */
-function checkConstrained(identity: Identity, issuer: X509Certificate): Identity {
-  const authority = readIdentity(issuer);
+function checkConstrained(identity: Identity, authority: Identity): Identity {
   const services = identity.services === 'any' ? null : identity.services;
   const excess = [
     authority.role !== 'access-point' && `it was signed by a ${authority.role}`,

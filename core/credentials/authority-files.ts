@@ -1,10 +1,12 @@
-import { generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto';
+import { createPrivateKey, generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto';
 import { constants } from 'node:fs';
 import { chmod, mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { MoveError } from '../runtime/errors.ts';
 import { newSerial, type Signer, toSigningKey } from './certificate-signing.ts';
 import { decryptPrivateKeyPem, encryptedPrivateKeyPem, KEY_AT_REST_ROUNDS } from './encrypted-key.ts';
+import { readIdentity } from './identity.ts';
+import { generateKeyAndRequest } from './key-request.ts';
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -18,6 +20,8 @@ import {
 
 const KEY_FILE = 'authority-key.pem';
 const CERTIFICATE_FILE = 'authority.pem';
+const REQUEST_FILE = 'authority-request.pem';
+const OPERATOR_FILE = 'operator.pem';
 export const ISSUED_FILE = 'issued.sqlite';
 
 const DAY_MS = 86_400_000;
@@ -37,21 +41,7 @@ export async function writeAuthority(
   commonName: string | undefined,
   now: number,
 ): Promise<void> {
-  if (passphrase.length < SHORTEST_PASSPHRASE) {
-    throw new MoveError(
-      'PASSPHRASE_TOO_SHORT',
-      `The passphrase of the authority needs at least ${SHORTEST_PASSPHRASE} characters. Choose a longer one.`,
-    );
-  }
-  await mkdir(directory, { recursive: true, mode: 0o700 });
-  await chmod(directory, 0o700);
-  if (await exists(join(directory, CERTIFICATE_FILE))) {
-    throw new MoveError(
-      'AUTHORITY_EXISTS',
-      `There is an authority in ${directory} already. Open it, or choose an empty directory for a new one.`,
-      { directory },
-    );
-  }
+  await prepareDirectory(directory, passphrase);
   const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
   // Two authorities never share a name: programs that index by issuer and serial would mix them up.
   const name = commonName ?? `MOVE authority ${randomBytes(4).toString('hex')}`;
@@ -76,6 +66,80 @@ export async function writeAuthority(
   const encrypted = await encryptedPrivateKeyPem(privateKey, passphrase, KEY_AT_REST_ROUNDS);
   await writeDurably(directory, KEY_FILE, encrypted, 0o600);
   await writeDurably(directory, CERTIFICATE_FILE, `${root.toString('pem')}\n`, 0o644);
+}
+
+/**
+ * Makes the key of an organisation's authority and a request for its certificate, which the operator of the overlay
+ * signs. Asked again, it returns the request that is there. Until `adoptCertificate` there is no authority.
+ * @throws MoveError `AUTHORITY_EXISTS`, `PASSPHRASE_TOO_SHORT`.
+ */
+export async function writeAuthorityRequest(
+  directory: string,
+  passphrase: string,
+  organisation: string,
+): Promise<string> {
+  await prepareDirectory(directory, passphrase);
+  if (await exists(join(directory, REQUEST_FILE))) return await readIn(directory, REQUEST_FILE);
+  const { privateKeyPem, requestPem } = await generateKeyAndRequest(organisation);
+  const key = createPrivateKey(privateKeyPem);
+  await writeDurably(
+    directory,
+    KEY_FILE,
+    await encryptedPrivateKeyPem(key, passphrase, KEY_AT_REST_ROUNDS),
+    0o600,
+  );
+  await writeDurably(directory, REQUEST_FILE, requestPem, 0o644);
+  return requestPem;
+}
+
+/**
+ * Takes the certificate that the operator signed: from now on there is an authority, within its scope.
+ * @throws MoveError `AUTHORITY_EXISTS`, `AUTHORITY_MISSING`, `PASSPHRASE_WRONG`, `PASSPHRASE_TOO_SHORT`,
+ * `AUTHORITY_UNREADABLE` when the certificate is for another key, for no organisation or not of that operator.
+ */
+export async function adoptCertificate(
+  directory: string,
+  passphrase: string,
+  certificatePem: string,
+  operatorPem: string,
+): Promise<void> {
+  await prepareDirectory(directory, passphrase);
+  const key = decryptPrivateKeyPem(await readIn(directory, KEY_FILE), passphrase);
+  const certificate = readCertificate(certificatePem, directory);
+  const operator = readCertificate(operatorPem, directory);
+  const fits =
+    certificate.ca &&
+    operator.ca &&
+    certificate.checkPrivateKey(key) &&
+    certificate.checkIssued(operator) &&
+    certificate.verify(operator.publicKey) &&
+    readIdentity(certificate).role === 'organisation';
+  if (!fits) throw unreadable(directory);
+  await writeDurably(directory, OPERATOR_FILE, operator.toString(), 0o644);
+  await writeDurably(directory, CERTIFICATE_FILE, certificate.toString(), 0o644);
+}
+
+/** The certificate of the overlay's operator where the authority is an organisation's, else null. */
+export async function readOperator(directory: string): Promise<X509Certificate | null> {
+  if (!(await exists(join(directory, OPERATOR_FILE)))) return null;
+  return readCertificate(await readIn(directory, OPERATOR_FILE), directory);
+}
+
+async function prepareDirectory(directory: string, passphrase: string): Promise<void> {
+  if (passphrase.length < SHORTEST_PASSPHRASE) {
+    throw new MoveError(
+      'PASSPHRASE_TOO_SHORT',
+      `The passphrase of the authority needs at least ${SHORTEST_PASSPHRASE} characters. Choose a longer one.`,
+    );
+  }
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  await chmod(directory, 0o700);
+  if (!(await exists(join(directory, CERTIFICATE_FILE)))) return;
+  throw new MoveError(
+    'AUTHORITY_EXISTS',
+    `There is an authority in ${directory} already. Open it, or choose an empty directory for a new one.`,
+    { directory },
+  );
 }
 
 /**

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { canonicalJson } from '../runtime/canonical-json.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
-import { ISSUED_FILE, readAuthority, writeAuthority } from './authority-files.ts';
-import { applyProfile } from './certificate-draft.ts';
+import { ISSUED_FILE, readAuthority, readOperator, writeAuthority } from './authority-files.ts';
+import { applyProfile, type CertificateDraft } from './certificate-draft.ts';
 import { checkDraft, newSerial, type Signer, signDraft } from './certificate-signing.ts';
 import { type Identity, readIdentity } from './identity.ts';
 import {
@@ -22,6 +22,7 @@ import {
   type IssueRequest,
   type SubjectRequest,
 } from './issue-request.ts';
+import { checkOrganisation, checkUntaken } from './organisation.ts';
 import { checkPassword, createPkcs12, generatePassword } from './pkcs12.ts';
 import { LIST_LIFETIME_MS, signRevocationList } from './revocation-list.ts';
 
@@ -64,8 +65,10 @@ export async function createAuthority(options: AuthorityOptions & { name?: strin
  */
 export async function openAuthority(options: AuthorityOptions): Promise<Authority> {
   const signer = await readAuthority(options.directory, options.passphrase);
+  const operator = await readOperator(options.directory);
   const store = new IssuanceStore(join(options.directory, ISSUED_FILE));
-  return new Authority(signer, store, options.clock ?? systemClock, options.log ?? noIssuanceLog);
+  const { clock = systemClock, log = noIssuanceLog } = options;
+  return new Authority(signer, store, clock, log, operator ?? undefined);
 }
 
 /** The administrator's authority: issues, lists and revokes certificates for everybody in the overlay. */
@@ -75,8 +78,17 @@ export class Authority {
   private readonly clock: Clock;
   private readonly log: IssuanceLog;
   readonly certificate: X509Certificate;
+  /** Whose organisation this is, where it is no operator's own authority. */
+  private readonly operator: X509Certificate | undefined;
 
-  constructor(signer: Signer, store: IssuanceStore, clock: Clock, log: IssuanceLog) {
+  constructor(
+    signer: Signer,
+    store: IssuanceStore,
+    clock: Clock,
+    log: IssuanceLog,
+    operator?: X509Certificate,
+  ) {
+    this.operator = operator;
     this.signer = signer;
     this.store = store;
     this.clock = clock;
@@ -86,7 +98,12 @@ export class Authority {
 
   /** The root certificate, PEM: what everybody in the overlay trusts. */
   get certificatePem(): string {
-    return this.certificate.toString();
+    return (this.operator ?? this.certificate).toString();
+  }
+
+  /** The authorities of the organisations that it has admitted to the overlay and not revoked, PEM. */
+  organisations(): string[] {
+    return this.store.holding(['organisation'], this.clock.now()).map(({ certificatePem }) => certificatePem);
   }
 
   /**
@@ -278,8 +295,10 @@ export class Authority {
       notAfter: this.certificate.validToDate.getTime(),
     });
     checkDraft(draft, signer);
+    this.checkScope(draft);
     const { certificate, identity } = await signDraft(draft, newSerial(), signer);
-    const certificatePem = certificate.toString();
+    // Whoever trusts the operator alone learns from the holder by whom it was signed.
+    const certificatePem = `${certificate.toString()}${this.operator ? this.certificate.toString() : ''}`;
     const record: IssuedCertificate = {
       serial: identity.serial,
       name: identity.name,
@@ -298,6 +317,39 @@ export class Authority {
     if (renewed) this.store.addToFamily(record.serial, renewed.family);
     await this.log.issued(record, renewed?.renewal);
     return { certificatePem, authorityPem: this.certificatePem, identity };
+  }
+
+  /** An organisation stays within its scope; an operator gives nothing to two holders. */
+  private checkScope({ profile, claims, addresses, hostnames }: CertificateDraft): void {
+    if (this.operator) {
+      checkOrganisation({ ...claims, addresses }, readIdentity(this.certificate));
+      // Programs take a common name with a dot for a host name where no other stands (RFC 6125 section 6.4.4).
+      if (hostnames.length === 0 && claims.name.includes('.'))
+        throw new MoveError(
+          'SCOPE_DENIED',
+          `An organisation cannot certify the name ${claims.name}: it holds a dot.`,
+        );
+      return;
+    }
+    if (!(['organisation', 'service', 'site'] as const).some((name) => name === profile.name)) return;
+    const services = claims.services === 'any' ? [] : claims.services;
+    const wanted = { services, sites: profile.name === 'site' ? [claims.name] : (claims.sites ?? []) };
+    const now = this.clock.now();
+    for (const taken of this.store.holding(['organisation'], now)) {
+      const { name, services: held, sites = [] } = readIdentity(new X509Certificate(taken.certificatePem));
+      // Its next certificate, and a wider scope, go to the same name.
+      if (profile.name === 'organisation' && name === claims.name) continue;
+      checkUntaken(wanted, {
+        holder: `the organisation ${name}`,
+        services: held === 'any' ? [] : held,
+        sites,
+      });
+    }
+    if (profile.name !== 'organisation') return;
+    for (const { profile: kind, name } of this.store.holding(['service', 'site'], now)) {
+      const taken = kind === 'site' ? { services: [], sites: [name] } : { services: [name], sites: [] };
+      checkUntaken(wanted, { holder: 'the operator', ...taken });
+    }
   }
 
   private openSigner(): Signer {

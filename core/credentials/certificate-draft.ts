@@ -44,6 +44,7 @@ export function applyProfile(
     role: profile.role,
     name: request.name,
     services: grantedServices(request),
+    ...grantedSites(request),
     ...(request.boundAddress === undefined ? {} : { boundAddress: request.boundAddress }),
     ...(request.boundAccessPoint === undefined ? {} : { boundAccessPoint: request.boundAccessPoint }),
   };
@@ -56,6 +57,17 @@ export function applyProfile(
     ...period(request, now, authority),
     publicKey,
   };
+}
+
+/** An organisation is told exactly what it may certify: nothing is not an organisation, and "any" is the operator. */
+function grantedSites({ profile, services, sites }: CheckedRequest): { sites?: string[] } {
+  if (profile.name !== 'organisation') {
+    if (sites !== undefined) throw denied(profile, 'names no sites');
+    return {};
+  }
+  if (services === 'any' || !services?.length) throw denied(profile, 'names each service that it holds');
+  if (!sites?.length) throw denied(profile, 'names each site that it holds');
+  return { sites: [...new Set(sites)].sort() };
 }
 
 function grantedServices(request: CheckedRequest): string[] | 'any' {

@@ -59,7 +59,7 @@ export function checkDraft(draft: CertificateDraft, signer: Signer): void {
     draft.notAfter > authorityEnd && 'it outlives the authority',
     draft.uris.some((uri) => !/^move:\/\/[\x21-\x7e]+$/.test(uri)) &&
       'a claim holds characters that a URI cannot',
-    draft.uris.length + draft.addresses.length + draft.hostnames.length > 150 && 'it makes too many claims',
+    draft.uris.length + draft.addresses.length + draft.hostnames.length > 250 && 'it makes too many claims',
     draft.profile.uses.length === 0 && 'it has no use',
   ].filter((fault) => fault !== false);
   if (faults.length > 0) throw unfit(faults.join('; '));
@@ -93,7 +93,7 @@ export async function signDraft(
     signingKey: signer.signingKey,
     signingAlgorithm: SIGNING_ALGORITHM,
     extensions: [
-      ...(draft.profile.signs ? constrainedAuthority() : endEntity(rsa)),
+      ...extensionsOf(draft, rsa),
       new ExtendedKeyUsageExtension(draft.profile.uses.map((use) => USE_OIDS[use])),
       new SubjectAlternativeNameExtension(names),
       await SubjectKeyIdentifierExtension.create(publicKey),
@@ -106,6 +106,12 @@ export async function signDraft(
   return { certificate, identity };
 }
 
+function extensionsOf({ profile, claims }: CertificateDraft, rsa: boolean): Extension[] {
+  if (!profile.signs) return endEntity(rsa);
+  const names = profile.role === 'organisation' ? onlyNames(claims.services) : noMachineNames();
+  return constrainedAuthority(names);
+}
+
 function endEntity(rsa: boolean): Extension[] {
   return [
     new BasicConstraintsExtension(false, undefined, true),
@@ -113,13 +119,23 @@ function endEntity(rsa: boolean): Extension[] {
   ];
 }
 
-/** Signs certificates of people only: no further authority, and none in which a host name or an address stands. */
-function constrainedAuthority(): Extension[] {
+/** Signs no further authority, and host names and addresses only as the constraints allow. */
+function constrainedAuthority(names: Buffer): Extension[] {
   return [
     new BasicConstraintsExtension(true, 0, true),
     new KeyUsagesExtension(KeyUsageFlags.keyCertSign, true),
-    new Extension(NAME_CONSTRAINTS, true, new Uint8Array(noMachineNames())),
+    new Extension(NAME_CONSTRAINTS, true, new Uint8Array(names)),
   ];
+}
+
+/**
+ * NameConstraints that permit these DNS names, so that programs which know nothing of MOVE believe an organisation's
+ * certificates for its own services alone. Addresses are free: a site may stand anywhere.
+ */
+function onlyNames(services: readonly string[] | 'any'): Buffer {
+  const permitted =
+    services === 'any' ? [] : services.map((name) => contextString(DNS_NAME, Buffer.from(name)));
+  return toDer(sequence(taggedSequence(0, ...permitted.map((base) => sequence(base)))));
 }
 
 /** NameConstraints (RFC 5280 section 4.2.1.10) that exclude every DNS name and every IP address. */
@@ -157,6 +173,7 @@ function compare(
     identity.role === draft.claims.role &&
     identity.name === draft.claims.name &&
     JSON.stringify(identity.services) === JSON.stringify(draft.claims.services) &&
+    JSON.stringify(identity.sites) === JSON.stringify(draft.claims.sites) &&
     identity.boundAddress === draft.claims.boundAddress &&
     identity.boundAccessPoint === draft.claims.boundAccessPoint &&
     identity.notBefore === draft.notBefore &&

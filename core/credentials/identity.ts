@@ -1,6 +1,6 @@
 import { createHash, type X509Certificate } from 'node:crypto';
 import { MoveError } from '../runtime/errors.ts';
-import { isServiceName, normaliseAddress } from './names.ts';
+import { isMachineName, isServiceName, normaliseAddress } from './names.ts';
 import { isRole, type Role } from './roles.ts';
 
 /** Who a certificate speaks for and what it allows; everything stands in the certificate itself. */
@@ -9,6 +9,8 @@ export interface Identity {
   name: string;
   /** Host names of services it may reach or relocate. */
   services: string[] | 'any';
+  /** The machines that an organisation may certify as its sites; nobody else's certificate names any. */
+  sites?: string[];
   /** Upper-case hexadecimal, as `X509Certificate.serialNumber` writes it. */
   serial: string;
   /** SHA-256 of the certificate, lower-case hexadecimal without colons. */
@@ -32,6 +34,7 @@ export interface Claims {
   role: Role;
   name: string;
   services: string[] | 'any';
+  sites?: string[];
   boundAddress?: string;
   boundAccessPoint?: string;
 }
@@ -45,6 +48,7 @@ export function claimUris(claims: Claims): string[] {
     `${SCHEME}role/${claims.role}`,
     `${SCHEME}name/${encodeURIComponent(claims.name)}`,
     ...services.map((service) => `${SCHEME}service/${service}`),
+    ...(claims.sites ?? []).map((site) => `${SCHEME}site/${site}`),
     ...(claims.boundAddress === undefined ? [] : [`${SCHEME}address/${claims.boundAddress}`]),
     ...(claims.boundAccessPoint === undefined ? [] : [`${SCHEME}access-point/${claims.boundAccessPoint}`]),
   ];
@@ -134,7 +138,7 @@ function readClaims(uris: readonly string[]): Claims {
     if (!uri.startsWith(SCHEME)) continue;
     const slash = uri.indexOf('/', SCHEME.length);
     const kind = slash < 0 ? '' : uri.slice(SCHEME.length, slash);
-    if (!['role', 'name', 'service', 'address', 'access-point'].includes(kind)) {
+    if (!['role', 'name', 'service', 'site', 'address', 'access-point'].includes(kind)) {
       throw foreign(`it carries a claim that this version does not know (${uri.slice(0, 80)})`);
     }
     const values = found.get(kind) ?? [];
@@ -154,6 +158,7 @@ function readClaims(uris: readonly string[]): Claims {
     role,
     name: decodeName(encodedName),
     services: readServices(found.get('service') ?? []),
+    ...readSites(role, found.get('site')),
     ...(normalised === undefined ? {} : { boundAddress: normalised }),
     ...(boundAccessPoint === undefined ? {} : { boundAccessPoint }),
   };
@@ -164,6 +169,14 @@ function readServices(values: readonly string[]): string[] | 'any' {
   for (const value of values)
     if (!isServiceName(value)) throw foreign(`"${value.slice(0, 80)}" is not a service name`);
   return [...new Set(values)].sort();
+}
+
+function readSites(role: Role, values: readonly string[] | undefined): { sites?: string[] } {
+  if (values === undefined) return {};
+  if (role !== 'organisation') throw foreign(`a ${role} names no sites`);
+  for (const value of values)
+    if (!isMachineName(value)) throw foreign(`"${value.slice(0, 80)}" is not a machine name`);
+  return { sites: [...new Set(values)].sort() };
 }
 
 function only(found: ReadonlyMap<string, string[]>, kind: string): string | undefined {

@@ -129,6 +129,18 @@ export class IssuanceStore {
       .map(fromRow);
   }
 
+  /** Those of some profiles that hold: in their time and not revoked. */
+  holding(profiles: readonly ProfileName[], now: number): (IssuedCertificate & { certificatePem: string })[] {
+    return profiles.flatMap((profile) =>
+      this.database
+        .prepare(
+          'SELECT * FROM issued WHERE profile = ? AND revoked_at IS NULL AND not_after >= ? ORDER BY rowid',
+        )
+        .all(profile, now)
+        .map((row) => ({ ...fromRow(row), certificatePem: String(row.certificate_pem) })),
+    );
+  }
+
   /** Revoked certificates whose time was not over at `since`. */
   revoked(since: number): IssuedCertificate[] {
     return this.database

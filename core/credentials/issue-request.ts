@@ -24,6 +24,8 @@ const subjectSchema = z.strictObject({
   name: z.string().min(1).max(253),
   /** Scope, where the profile lets the request choose one. */
   services: z.union([z.literal('any'), z.array(serviceName).max(100)]).optional(),
+  /** The machines that an organisation may certify as its sites. */
+  sites: z.array(machineName).max(100).optional(),
   addresses: z.array(address).max(16).optional(),
   hostnames: z.array(serviceName).max(100).optional(),
   boundAddress: address.optional(),

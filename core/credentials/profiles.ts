@@ -17,6 +17,7 @@ export const PROFILE_NAMES = [
   'console',
   'door',
   'access-point',
+  'organisation',
 ] as const;
 export type ProfileName = (typeof PROFILE_NAMES)[number];
 export type TlsUse = 'clientAuth' | 'serverAuth';
@@ -41,8 +42,8 @@ export interface Profile {
   /** Whether it may be bound to one client address and one access point. */
   bindings: boolean;
   /**
-   * Whether it is an authority itself, constrained to signing client certificates and no further authority
-   * (RFC 5280 section 4.2.1.9); see `ConstrainedAuthority`.
+   * Whether it is an authority itself, constrained to what its own certificate says and to no further authority
+   * (RFC 5280 section 4.2.1.9); see `ConstrainedAuthority` and `checkOrganisation`.
    */
   signs: boolean;
   /** Milliseconds. */
@@ -147,6 +148,18 @@ export const PROFILES: Readonly<Record<ProfileName, Profile>> = {
     hostnames: false,
     signs: true,
     lifetime: { minimum: HOUR, default: 90 * DAY, maximum: LONGEST },
+  },
+  // The authority of an organisation that shares the overlay; see `organisation.ts`.
+  organisation: {
+    ...MACHINE,
+    name: 'organisation',
+    role: 'organisation',
+    uses: BOTH_ENDS,
+    services: 'scoped',
+    addresses: 'forbidden',
+    hostnames: false,
+    signs: true,
+    lifetime: { minimum: HOUR, default: 365 * DAY, maximum: LONGEST },
   },
 };
 

@@ -9,6 +9,7 @@ export const ROLES = [
   'console',
   'access-point',
   'door',
+  'organisation',
 ] as const;
 
 export type Role = (typeof ROLES)[number];

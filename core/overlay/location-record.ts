@@ -85,14 +85,17 @@ export function signLocationRecord(
 }
 
 export interface RecordTrust {
-  /** The authority's certificates; both signers must have been issued by one of them. */
+  /**
+   * The certificates of the authority and of the organisations that share the overlay; both signers must have been issued
+   * by one of them. Whether an organisation may sign for them is for `checkRevoked` to say.
+   */
   trustPem: readonly string[];
   readIdentity: ReadIdentity;
   /** Milliseconds since the epoch. */
   now: number;
   /** The certificate of the site that announces, where it is known from the link; else the record's own. */
   siteCertificate?: X509Certificate;
-  /** Throws when a certificate was revoked. */
+  /** Throws when a certificate was revoked, or says more than whoever signed it may grant. */
   checkRevoked?(certificate: X509Certificate): void;
 }
 

@@ -1,10 +1,14 @@
 import type { Random } from '../runtime/random.ts';
+import type { Contacts } from './contacts.ts';
 import { between, fingerStart, following, identifierBits } from './identifier.ts';
 import { Lookup } from './lookup.ts';
 import type { LostPeers } from './lost-peers.ts';
 import type { Neighbourhood, Peer } from './messages.ts';
 import type { RingCalls } from './ring-calls.ts';
 import type { RoutingState } from './routing-state.ts';
+
+/** One search in so many goes to a contact that is no neighbour, the others to a member that was lost. */
+const strangerEvery = 3;
 
 /** The periodic work of one member: stabilise, rectify, look for lost members, refresh fingers. */
 export class Maintenance {
@@ -13,8 +17,8 @@ export class Maintenance {
   readonly #lost: LostPeers;
   readonly #random: Random;
   readonly #isActive: () => boolean;
-  /** Other members known from the start, dead or alive. */
-  contacts: readonly Peer[] = [];
+  readonly #contacts: Contacts;
+  #searches = 0;
   #nextFinger: number | null = null;
   #rectifying = false;
   #betterPredecessor: Peer | null = null;
@@ -23,12 +27,14 @@ export class Maintenance {
     state: RoutingState,
     calls: RingCalls,
     lost: LostPeers,
+    contacts: Contacts,
     random: Random,
     isActive: () => boolean,
   ) {
     this.#state = state;
     this.#calls = calls;
     this.#lost = lost;
+    this.#contacts = contacts;
     this.#random = random;
     this.#isActive = isActive;
   }
@@ -103,7 +109,7 @@ export class Maintenance {
   }
 
   /**
-   * Asks a lost member (now and then any contact) where this node belongs. If it lives in another ring,
+   * Asks a lost member (every third time a contact that is no neighbour) where this node belongs. If it lives in another ring,
    * the two rings grow together from here; if it is dead, nothing happens. True when somebody answered.
    */
   async seekLost(): Promise<boolean> {
@@ -129,12 +135,18 @@ export class Maintenance {
   }
 
   #whomToSeek(): Peer[] {
+    const { head, predecessor, successors } = this.#state;
     const lost = this.#lost.pick(this.#random);
-    const anyone = this.contacts[this.#random.below(this.contacts.length || 1)];
-    // Alone, whoever is left will do; else one is asked now and then, in case neither ring remembers the other. More
-    // often while somebody is lost: those may be dead, and whoever lives elsewhere may never have been met.
-    if (!this.#state.head) return lost ? [lost, ...this.contacts] : [...this.contacts];
-    const chosen = this.#random.below(lost ? 3 : 8) === 0 ? (anyone ?? lost) : lost;
+    // Alone, whoever is left will do.
+    if (!head) return lost ? [lost, ...this.#contacts.all()] : this.#contacts.all();
+    this.#searches += 1;
+    // A lost member may be dead, and whoever lives in another ring may never have been met: neither ring need remember
+    // the other. Neighbours live in this one.
+    const known = new Set(
+      [...successors, ...(predecessor ? [predecessor] : [])].map((peer) => peer.identifier),
+    );
+    const stranger = this.#searches % strangerEvery === 0 ? this.#contacts.next(known) : undefined;
+    const chosen = stranger ?? lost;
     return chosen ? [chosen] : [];
   }
 

@@ -1,4 +1,6 @@
 import { MoveError, toMoveError } from '../runtime/errors.ts';
+import type { ContactSource } from './contacts.ts';
+import { Contacts } from './contacts.ts';
 import type { Identifier } from './identifier.ts';
 import { following, owns, parseIdentifier } from './identifier.ts';
 import type { LookupResult } from './lookup.ts';
@@ -30,6 +32,7 @@ export class RingNode {
   readonly #state: RoutingState;
   readonly #calls: RingCalls;
   readonly #lost: LostPeers;
+  readonly #contacts: Contacts;
   readonly #maintenance: Maintenance;
   readonly #listeners = new Set<() => void>();
   #phase: 'outside' | 'forming' | 'member' = 'outside';
@@ -60,10 +63,12 @@ export class RingNode {
     this.#state = new RoutingState(self, successorListLength);
     this.#calls = new RingCalls(this.#state, transport, this.#options);
     this.#lost = new LostPeers(clock);
+    this.#contacts = new Contacts(self.identifier, random);
     this.#maintenance = new Maintenance(
       this.#state,
       this.#calls,
       this.#lost,
+      this.#contacts,
       random,
       () => this.#phase !== 'outside',
     );
@@ -104,23 +109,25 @@ export class RingNode {
   }
 
   /**
-   * Joins the ring that one of `contacts` belongs to: finds its successor and copies that one's list
-   * (Zave 2017, section 4.2). Tries again until `deadlineMs` from now.
+   * Joins the ring that one of `contacts` belongs to, or of those that `setContacts` names meanwhile: finds its
+   * successor and copies that one's list (Zave 2017, section 4.2). Tries again until `deadlineMs` from now.
    * @throws MoveError `RING_JOIN_FAILED`, `RING_ALREADY_MEMBER`, `CANCELLED` after `stop`.
    */
-  async join(contacts: readonly Peer[], deadlineMs = 15_000): Promise<void> {
+  async join(contacts: ContactSource, deadlineMs = 15_000): Promise<void> {
     this.#mustBeOutside();
-    const { self, clock } = this.#options;
-    const others = contacts.filter((peer) => peer.identifier !== self.identifier);
+    const { clock } = this.#options;
+    this.setContacts(contacts);
     const limit = clock.monotonic() + deadlineMs;
     const membership = this.#membership;
     let reason: MoveError | undefined;
     for (;;) {
+      // Read anew each time: `setContacts` may have named others since.
+      const others = this.#contacts.all();
       const running = await this.#running(others);
       this.#mustStillJoin(membership);
       if (running.length > 0) {
         try {
-          await this.#joinThrough(running, others, membership);
+          await this.#joinThrough(running, membership);
           return;
         } catch (thrown) {
           reason = toMoveError(thrown);
@@ -144,18 +151,20 @@ export class RingNode {
    * when it is among `firstMembers`, else waits for one to join until `deadlineMs` from now.
    * @throws MoveError `RING_JOIN_FAILED`, `RING_TOO_SMALL`, `RING_ALREADY_MEMBER`, `CANCELLED` after `stop`.
    */
-  async enter(firstMembers: readonly Peer[], contacts: readonly Peer[], deadlineMs = 30_000): Promise<void> {
+  async enter(firstMembers: readonly Peer[], contacts: ContactSource, deadlineMs = 30_000): Promise<void> {
     const { self } = this.#options;
-    const known = [
-      ...new Map([...firstMembers, ...contacts].map((peer) => [peer.identifier, peer])).values(),
-    ];
-    const others = known.filter((peer) => peer.identifier !== self.identifier);
+    const others = (): Peer[] => {
+      const named = typeof contacts === 'function' ? contacts() : contacts;
+      return [...new Map([...firstMembers, ...named].map((peer) => [peer.identifier, peer])).values()];
+    };
+    this.setContacts(others);
     const first = firstMembers.some((peer) => peer.identifier === self.identifier);
     const membership = this.#membership;
-    const alone = first && (await this.#running(others)).length === 0;
+    const alone = first && (await this.#running(this.#contacts.all())).length === 0;
     this.#mustStillJoin(membership);
-    if (alone) this.create(firstMembers);
-    else await this.join(others, deadlineMs);
+    if (!alone) return await this.join(others, deadlineMs);
+    this.create(firstMembers);
+    this.setContacts(others);
   }
 
   /** Leaves in an orderly way: both neighbours are told who takes this node's place. Never fails. */
@@ -171,12 +180,12 @@ export class RingNode {
   }
 
   /**
-   * Tells this node which overlay nodes exist, running or not. It asks one of them now and then, so that
-   * two rings left by a partition find each other even when nobody remembers.
+   * Tells this node which overlay nodes exist, running or not; the last word counts, also while it joins. It asks
+   * one of them now and then, so that two rings left by a partition find each other even when nobody remembers, and
+   * all of them when it is alone.
    */
-  setContacts(contacts: readonly Peer[]): void {
-    const { self } = this.#options;
-    this.#maintenance.contacts = contacts.filter((peer) => peer.identifier !== self.identifier);
+  setContacts(contacts: ContactSource): void {
+    this.#contacts.source = contacts;
   }
 
   /** Ceases at once, telling nobody, as a crash would. */
@@ -314,7 +323,7 @@ export class RingNode {
     return answers.filter((peer) => peer !== null);
   }
 
-  async #joinThrough(running: readonly Peer[], contacts: readonly Peer[], membership: number): Promise<void> {
+  async #joinThrough(running: readonly Peer[], membership: number): Promise<void> {
     const { self } = this.#state;
     // A round of an earlier membership may still be under way; it must not write into this one.
     await this.#round;
@@ -323,7 +332,6 @@ export class RingNode {
     const { owner, successors } = await new Lookup(key, source).findOwner();
     this.#mustStillJoin(membership);
     this.#enterPhase('member');
-    this.setContacts(contacts);
     this.#state.copyList(owner, successors);
     this.#schedule(0);
   }

@@ -9,6 +9,15 @@ describe('seeded schedules on the simulated network', () => {
     expect(await failingSchedules('hostile', 1, 1_000)).toEqual([]);
   });
 
+  it.each([20_698])(
+    '%i ends so as well, which once left a member alone',
+    { timeout: 20_000 },
+    async (seed) => {
+      expect(await failingSchedules('hostile', seed, 1)).toEqual([]);
+      expect((await simulateSchedule(seed)).problems).toEqual([]);
+    },
+  );
+
   it('are the same event for event when played again', async () => {
     const actions: string[][] = [[], []];
     const results = [];

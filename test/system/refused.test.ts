@@ -10,6 +10,7 @@ import type { MoveError } from '../../core/runtime/errors.ts';
 import type { Link } from '../../core/runtime/link/link.ts';
 import { connectLink, type LinkIdentity } from '../../core/runtime/link/link-tls.ts';
 import { createTestAuthority } from '../support/authority.ts';
+import { Organisation, recordOf } from '../support/organisation.ts';
 import { homePage, service, until, World, worldImpossible } from './world.ts';
 
 const why = worldImpossible();
@@ -324,6 +325,62 @@ describe.skipIf(why !== null)(
         });
         await entry(head, 'access.refused', 'a1', `epoch ${old.epoch}`);
         expect(await currentRecord()).toMatchObject({ site: 'b1', epoch: old.epoch + 1 });
+      }, 60_000);
+    });
+
+    describe('organisations', () => {
+      it('announce what is theirs and nothing else, until the operator revokes them', async () => {
+        const [own, site, name] = ['bread.example', 'bakery-1', 'bakery'];
+        const head = await world.journalHead();
+        const admit = (services: string[]) => (requestPem: string) =>
+          world.client.call('organisation.admit', { name, services, sites: [site], days: 1, requestPem });
+        await expect(Organisation.admittedBy(name, admit([service]))).rejects.toMatchObject({
+          code: 'SCOPE_TAKEN',
+        });
+        let serial = '';
+        const bakery = await Organisation.admittedBy(name, async (requestPem) => {
+          const admitted = await admit([own])(requestPem);
+          expect(admitted.nodesTold).toBe(8);
+          serial = admitted.credential.id;
+          return admitted;
+        });
+        const links: Link[] = [];
+        try {
+          const holder = await bakery.certify('site', site, [own]);
+          const nodes = Array.from({ length: 8 }, (_, index) => `node-${index + 1}`);
+          links.push(...(await Promise.all(nodes.map((each) => link('a2', holder, each)))));
+          const announce = (record: LocationRecord) =>
+            links[0]?.call('directory.announce', { record }, { deadlineMs: 5_000 });
+          const key = await bakery.certify('service', own);
+          await announce(recordOf({ service: own, site }, key, holder));
+          const agent = await world.hosts.agent('node-5');
+          expect(await agent.call('overlay.fetch', { service: own }, { deadlineMs: 5_000 })).toMatchObject({
+            record: { site, epoch: 1 },
+          });
+          // The operator's service, at the organisation's site, by the organisation's key.
+          await expect(announce(recordOf({ service, site, epoch: 99 }, key, holder))).rejects.toMatchObject({
+            code: 'ORGANISATION_DENIED',
+          });
+          await entry(head, 'access.refused', site, service, 'another organisation');
+          expect(await currentRecord()).not.toMatchObject({ site });
+          const askedAt = performance.now();
+          const cut = links.map(async (each) => ({
+            code: (await each.closed)?.code,
+            afterMs: performance.now() - askedAt,
+          }));
+          await world.client.call('credential.revoke', { serial, reason: 'cessationOfOperation' });
+          for (const { code, afterMs } of await Promise.all(cut)) {
+            expect(code).toBe('CERTIFICATE_REVOKED');
+            expect(afterMs).toBeLessThan(1_000);
+          }
+          expect((await world.client.call('organisation.list', {})).organisations).toEqual([]);
+          await expect(link('a2', holder)).rejects.toMatchObject({
+            code: expect.stringMatching(/^CERTIFICATE_(REVOKED|FOREIGN)$/),
+          });
+        } finally {
+          for (const each of links) each.close();
+          bakery.close();
+        }
       }, 60_000);
     });
 

@@ -8,6 +8,7 @@ import { emergencyCommands } from './emergency-commands.ts';
 import { journalCommand } from './journal-command.ts';
 import { labCommands } from './lab-commands.ts';
 import { moveCommands } from './move-commands.ts';
+import { organisationCommands } from './organisation-commands.ts';
 import { proposalCommands } from './proposal-commands.ts';
 import { schemaCommand } from './schema-command.ts';
 import { serveCommand } from './serve-command.ts';
@@ -27,6 +28,7 @@ const commands: readonly Command[] = [
   ...serviceCommands,
   ...credentialCommands,
   ...admissionCommands,
+  ...organisationCommands,
   connectCommand,
   journalCommand,
   doctorCommand,

@@ -1,7 +1,7 @@
 import type { Peer, RingCaller, RingTransport } from '../../ring/messages.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { LocationRecord } from '../location-record.ts';
-import type { StoreOutcome } from './record-store.ts';
+import type { EpochMemory, StoreOutcome } from './record-store.ts';
 
 /** Who calls, as the link's certificate says. */
 export interface DirectoryCaller {
@@ -46,6 +46,8 @@ export interface DirectoryOptions {
   clock: Clock;
   verify: VerifyRecord;
   onEvent: (event: DirectoryEvent) => void;
+  /** Where epochs outlive this process; without it they are in its memory only. */
+  epochs?: EpochMemory;
   /** How many successors of the directory node hold copies. 2. */
   replicas?: number;
   /** How much longer the other holders may take once one has answered with a record. 100 ms. */

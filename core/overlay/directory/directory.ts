@@ -9,6 +9,7 @@ import { collectAnswers } from './first-answers.ts';
 import type { StoreOutcome } from './record-store.ts';
 import { RecordStore } from './record-store.ts';
 import { Repair } from './repair.ts';
+import { SubscriptionRenewals } from './subscription-renewals.ts';
 import { Watchers } from './watchers.ts';
 
 /**
@@ -16,15 +17,17 @@ import { Watchers } from './watchers.ts';
  * the service's name falls on and its successors, keeps what falls on itself, answers and tells the others.
  */
 export class Directory {
-  readonly #options: Required<DirectoryOptions>;
+  readonly #options: Required<Omit<DirectoryOptions, 'epochs'>>;
   readonly #store: RecordStore;
   readonly #watchers: Watchers;
   readonly #repair: Repair;
+  readonly #renewals: SubscriptionRenewals;
   readonly #listeners = new Set<(record: LocationRecord) => void>();
+  readonly #renewalListeners = new Set<(service: string) => void>();
 
   constructor(options: DirectoryOptions) {
     this.#options = { replicas: 2, graceMs: 100, deadlineMs: 1000, ...options };
-    this.#store = new RecordStore(options.clock);
+    this.#store = new RecordStore(options.clock, options.epochs);
     this.#watchers = new Watchers(options.clock);
     const { ring, clock, replicas } = this.#options;
     this.#repair = new Repair({
@@ -34,12 +37,19 @@ export class Directory {
       records: () => this.#store.all(),
       send: (peer, record) => this.#storeAt(peer, record),
     });
+    this.#renewals = new SubscriptionRenewals({
+      ring,
+      clock,
+      replicas,
+      subscriptions: () => this.#watchers.all(),
+      ask: (peer, service) => this.#call(peer, 'directory.renew', { service }),
+    });
   }
 
   /**
    * Answers one call. Methods: `directory.announce {record}` from the site itself; `directory.store
    * {record}`, `directory.fetch {service}`, `directory.watch {service, watcher}`, `directory.unwatch
-   * {service, watcher}` and `directory.changed {record}` from overlay nodes.
+   * {service, watcher}`, `directory.changed {record}` and `directory.renew {service}` from overlay nodes.
    * @throws MoveError `ANNOUNCE_DENIED`, `DIRECTORY_DENIED`, `EPOCH_STALE`, `LOCATION_CONFLICT`, what
    * `verify` throws (`RECORD_INVALID`, `RECORD_EXPIRED`), `DIRECTORY_UNAVAILABLE`, `UNKNOWN_METHOD`. Each
    * refusal becomes an event, once: where it was announced, not at every holder.
@@ -134,6 +144,12 @@ export class Directory {
     return () => this.#listeners.delete(listener);
   }
 
+  /** Calls `listener` with every service whose holders have changed, so that its subscription must be renewed. */
+  onRenewal(listener: (service: string) => void): () => void {
+    this.#renewalListeners.add(listener);
+    return () => this.#renewalListeners.delete(listener);
+  }
+
   /** The record that this very node holds of a service, for screens and tests. */
   held(service: string): LocationRecord | null {
     return this.#store.get(service);
@@ -159,7 +175,9 @@ export class Directory {
   /** Stops the background work. */
   close(): void {
     this.#repair.close();
+    this.#renewals.close();
     this.#listeners.clear();
+    this.#renewalListeners.clear();
   }
 
   async #dispatch(method: string, params: Record<string, unknown>, from: DirectoryCaller): Promise<unknown> {
@@ -187,6 +205,11 @@ export class Directory {
       case 'directory.changed':
         this.#heard(this.#options.verify(params.record, null));
         return {};
+      case 'directory.renew': {
+        const service = serviceName(params);
+        for (const listener of this.#renewalListeners) listener(service);
+        return {};
+      }
       default:
         throw new MoveError('UNKNOWN_METHOD', `The directory does not know the method ${method}.`, {
           method,

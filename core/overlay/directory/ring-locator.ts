@@ -6,7 +6,7 @@ import type { Directory } from './directory.ts';
 import { isNewer } from './directory-messages.ts';
 
 export interface RingLocatorOptions {
-  directory: Pick<Directory, 'find' | 'unwatch' | 'onPush'>;
+  directory: Pick<Directory, 'find' | 'unwatch' | 'onPush' | 'onRenewal'>;
   clock: Clock;
   /** How often subscriptions are renewed, well within their life of 60 s. 10,000 ms. */
   renewMs?: number;
@@ -19,6 +19,12 @@ export interface RingLocatorOptions {
 }
 
 type Listener = (record: LocationRecord) => void;
+
+/**
+ * How long after a change of holders a subscription is renewed: when those who noticed have settled it, and once more
+ * when stabilisation has told their predecessors, by whom the holders are found.
+ */
+const renewalDelaysMs = [100, 1_500];
 
 interface Entry {
   record: LocationRecord | null;
@@ -36,6 +42,7 @@ export class RingLocator implements Locator {
   readonly #entries = new Map<string, Entry>();
   readonly #searches = new Map<string, Promise<LocationRecord>>();
   readonly #stopListening: () => void;
+  readonly #renewing = new Map<string, () => void>();
   #cancelRenewal: () => void = () => undefined;
   #closed = false;
 
@@ -47,7 +54,14 @@ export class RingLocator implements Locator {
       onTrouble: () => undefined,
       ...options,
     };
-    this.#stopListening = options.directory.onPush((record) => this.#accept(record, false));
+    const { directory } = options;
+    const ends = [
+      directory.onPush((record) => this.#accept(record, false)),
+      directory.onRenewal((service) => this.#renewSoon(service)),
+    ];
+    this.#stopListening = () => {
+      for (const end of ends) end();
+    };
     this.#scheduleRenewal();
   }
 
@@ -95,6 +109,7 @@ export class RingLocator implements Locator {
     this.#closed = true;
     this.#cancelRenewal();
     this.#stopListening();
+    for (const cancel of this.#renewing.values()) cancel();
     const services = [...this.#entries.keys()];
     this.#entries.clear();
     await Promise.allSettled(services.map((service) => this.#options.directory.unwatch(service)));
@@ -148,6 +163,23 @@ export class RingLocator implements Locator {
 
   #refreshQuietly(service: string): void {
     this.refresh(service).catch((thrown) => this.#options.onTrouble(service, thrown));
+  }
+
+  /** Several holders notice the same change; what they say while a renewal is due adds nothing. */
+  #renewSoon(service: string): void {
+    if (!this.#entries.has(service) || this.#renewing.has(service)) return;
+    const renewAfter = ([delay, ...later]: readonly number[]): void => {
+      if (delay === undefined || !this.#entries.has(service)) {
+        this.#renewing.delete(service);
+        return;
+      }
+      const cancel = this.#options.clock.after(delay, () => {
+        this.#refreshQuietly(service);
+        renewAfter(later);
+      });
+      this.#renewing.set(service, cancel);
+    };
+    renewAfter(renewalDelaysMs);
   }
 
   #scheduleRenewal(): void {

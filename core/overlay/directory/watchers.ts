@@ -1,6 +1,7 @@
 import type { Peer } from '../../ring/messages.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { MoveError } from '../../runtime/errors.ts';
+import type { Subscription } from './subscription-renewals.ts';
 
 /** How long a subscription lasts unless it is renewed. Milliseconds. */
 const watchLifeMs = 60_000;
@@ -45,5 +46,12 @@ export class Watchers {
       else this.remove(service, identifier);
     }
     return found;
+  }
+
+  /** Every subscription that still runs. */
+  all(): Subscription[] {
+    return [...this.#services.keys()].flatMap((service) =>
+      this.of(service).map((watcher) => ({ service, watcher })),
+    );
   }
 }

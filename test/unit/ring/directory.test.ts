@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { Directory } from '../../../core/overlay/directory/directory.ts';
 import type { DirectoryCaller, DirectoryEvent } from '../../../core/overlay/directory/directory-types.ts';
+import type { KnownEpoch } from '../../../core/overlay/directory/record-store.ts';
 import { RingLocator } from '../../../core/overlay/directory/ring-locator.ts';
 import type { LocationRecord } from '../../../core/overlay/location-record.ts';
 import type { Peer, RingCaller } from '../../../core/ring/messages.ts';
@@ -73,6 +74,13 @@ class Overlay extends World {
     super.kill(name);
     this.directory(name).close();
     this.directories.delete(name);
+  }
+
+  /** Leaves in order, its records handed over first. */
+  async depart(name: string): Promise<void> {
+    await this.during(this.directory(name).handOver());
+    await this.during(this.nodes.get(name)?.leave() ?? Promise.resolve());
+    this.kill(name);
   }
 
   record(site: string, epoch: number, changes: Partial<LocationRecord> = {}): LocationRecord {
@@ -267,6 +275,37 @@ describe('the directory', () => {
     expect(await overlay.find('node-4')).toMatchObject({ site: 'b1' });
   });
 
+  it('remembers the epoch when every node has restarted at once, if it has a disk', async () => {
+    const memory = new Map<string, KnownEpoch>();
+    const epochs = {
+      load: () => [...memory.values()],
+      remember: (known: KnownEpoch) => memory.set(known.service, known),
+    };
+    const restarted = (): Directory => {
+      const [name] = [...overlay.nodes.keys()];
+      const ring = overlay.nodes.get(name as string) as RingNode;
+      const transport = overlay.network.transportOf(ring.status());
+      return new Directory({
+        ring,
+        transport,
+        clock: overlay.clock,
+        verify,
+        onEvent: () => undefined,
+        epochs,
+      });
+    };
+    const caller = { role: 'overlay', name: 'node-x', services: [], serial: '05' };
+    const store = (directory: Directory, record: LocationRecord) =>
+      directory.handle('directory.store', { record }, caller);
+    await expect(store(restarted(), overlay.record('b1', 2))).resolves.toEqual({ outcome: 'moved' });
+    const again = restarted();
+    expect(again.records()).toEqual([]);
+    await expect(store(again, overlay.record('a1', 1))).rejects.toMatchObject({ code: 'EPOCH_STALE' });
+    await expect(store(again, overlay.record('a1', 2))).rejects.toMatchObject({ code: 'LOCATION_CONFLICT' });
+    await expect(store(again, overlay.record('b1', 2))).resolves.toEqual({ outcome: 'affirmed' });
+    expect(again.held(service)).toMatchObject({ site: 'b1' });
+  });
+
   it('lets a site affirm its record, and drops expired ones', async () => {
     await overlay.announce(overlay.record('a1', 1), 'a1');
     await overlay.pass(lifeMs - 5000);
@@ -295,7 +334,13 @@ describe('the directory', () => {
   it('answers and obeys overlay nodes only', async () => {
     const directory = overlay.directory('node-1');
     const client = { role: 'client', name: 'ann', services: ['*'], serial: '03' };
-    for (const method of ['directory.fetch', 'directory.store', 'directory.watch', 'directory.changed']) {
+    for (const method of [
+      'directory.fetch',
+      'directory.store',
+      'directory.watch',
+      'directory.changed',
+      'directory.renew',
+    ]) {
       const params = { service, record: overlay.record('a1', 1) };
       await expect(directory.handle(method, params, client)).rejects.toMatchObject({
         code: 'DIRECTORY_DENIED',
@@ -381,6 +426,42 @@ describe('the locator of an access point', () => {
     await overlay.announce(overlay.record('b2', 2), 'b2', at);
     await overlay.pass(100);
     expect(heard).toEqual(['a1', 'b2']);
+  });
+
+  it.each(['crash', 'leave'] as const)(
+    'has its subscriptions at the new holders when the old ones %s one after the other, without renewing by itself',
+    async (how) => {
+      await overlay.announce(overlay.record('a1', 1), 'a1');
+      const heard: string[] = [];
+      const directory = overlay.directory(at);
+      const patient = new RingLocator({ directory, clock: overlay.clock, renewMs: 3_600_000 });
+      patient.watch(service, ({ site }) => heard.push(site));
+      await overlay.pass(200);
+      const old = (await overlay.holders()).filter((name) => name !== at);
+      for (const name of old) {
+        if (how === 'crash') overlay.kill(name);
+        else await overlay.depart(name);
+        await overlay.pass(4000);
+      }
+      const holders = await overlay.holders();
+      expect(holders.filter((name) => old.includes(name))).toEqual([]);
+      overlay.calls.length = 0;
+      await overlay.announce(overlay.record('b2', 2), 'b2', at);
+      await overlay.pass(100);
+      expect(heard).toEqual(['a1', 'b2']);
+      const pushed = overlay.calls.filter((call) => call.endsWith(`directory.changed ${at}`));
+      expect(new Set(pushed.map((call) => call.split(' ')[0]))).toEqual(
+        new Set(holders.filter((name) => name !== at)),
+      );
+    },
+  );
+
+  it('does not ask again for a service that nobody follows', async () => {
+    const overlayNode = { role: 'overlay', name: 'node-x', services: [], serial: '05' };
+    overlay.calls.length = 0;
+    await overlay.directory(at).handle('directory.renew', { service: 'other.example' }, overlayNode);
+    await overlay.pass(1000);
+    expect(overlay.calls.filter((call) => call.includes('directory.watch'))).toEqual([]);
   });
 
   it('never goes back to an epoch that has passed', async () => {

@@ -194,6 +194,47 @@ describe('a ring node', () => {
     expect(membersNotSettled(world.states(), 3)).toEqual([]);
   });
 
+  it('asks those whom it was told of while it was joining', async () => {
+    const world = new World();
+    const first = world.ring(5);
+    await world.pass(1000);
+    const late = Array.from({ length: 5 }, (_, index) => world.peer(`late-${index}`));
+    const joiner = world.peer('joiner');
+    const node = world.add(joiner);
+    // Its answers take so long that the list of nodes changes before it is in.
+    const joining = node.join(first);
+    await world.pass(1);
+    node.setContacts([...first, ...late]);
+    await world.during(joining);
+    for (const peer of late) await world.during(world.add(peer).join([...first, ...late]));
+    await world.pass(3000);
+    world.network.partition([joiner.identifier]);
+    await world.pass(11 * 60_000);
+    for (const peer of first) world.kill(peer.name);
+    await world.pass(20_000);
+    expect(membersNotSettled(world.states(), 3)).toContain('joiner');
+    world.network.heal();
+    await world.pass(10_000);
+    expect(world.states()).toHaveLength(6);
+    expect(membersNotSettled(world.states(), 3)).toEqual([]);
+  });
+
+  it('joins two rings that remember nobody of one another, by asking every contact in turn', async () => {
+    const world = new World();
+    const everybody = Array.from({ length: 24 }, (_, index) => world.peer(`node-${index + 1}`));
+    const rings = [everybody.slice(0, 4), everybody.slice(20)];
+    for (const ring of rings)
+      for (const peer of ring) {
+        const node = world.add(peer);
+        node.create(ring);
+        node.setContacts(everybody);
+      }
+    await world.pass(1000);
+    // Each of eight asks one of twenty strangers every 3 s or so, and sixteen of those are dead.
+    await world.pass(60_000);
+    expect(membersNotSettled(world.states(), 3)).toEqual([]);
+  });
+
   it('passes by a silent member within its short deadline', async () => {
     const world = new World();
     world.ring(8);
