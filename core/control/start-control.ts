@@ -99,7 +99,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     if (fleet) return fleet;
     throw new MoveError('NO_LAB', 'No lab is up. Start one with "npm run -s move -- lab up".');
   };
-  const credentials = new Credentials(authority, async (serials) => (fleet ? fleet.tellRevoked(serials) : 0));
+  const credentials = new Credentials(authority, async () => (fleet ? fleet.tellRevoked() : 0));
 
   const ready = (async () => {
     const manifest = await waitForManifest(home, stopping.signal);
@@ -151,6 +151,8 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     'admission.set': (input, { caller }) => attached().admissions.set(input, caller.kind),
     'admission.addPerson': (input, { caller }) => attached().admissions.addPerson(input, caller.kind),
     'admission.removePerson': (input, { caller }) => attached().admissions.removePerson(input, caller.kind),
+    'admission.visitors': () => attached().visitors.list(),
+    'admission.revoke': (input, { caller }) => attached().visitors.revoke(input, caller.kind),
     'move.start': (input, { caller }) => ({
       move: attached().moves.start({ ...input, requestedBy: caller.kind, reason: 'asked for by hand' }),
     }),

@@ -60,6 +60,11 @@ export class KnownNodes {
     return this.#list && this.#list.expiresAt > this.#options.clock.now() ? this.#list.nodes : [];
   }
 
+  /** Whether the authority has said that the holder of this certificate is no overlay node any more. */
+  isRevoked(serial: string): boolean {
+    return this.#list?.revoked?.includes(serial.toUpperCase()) ?? false;
+  }
+
   #trust(): { trustPem: readonly string[]; now: number } {
     return { trustPem: this.#options.trustPem, now: this.#options.clock.now() };
   }
