@@ -17,6 +17,7 @@ export interface KnownNodesOptions {
 export class KnownNodes {
   readonly #options: KnownNodesOptions;
   #list: NodeList | undefined;
+  #keeping: Promise<void> = Promise.resolve();
 
   constructor(options: KnownNodesOptions) {
     this.#options = options;
@@ -41,13 +42,19 @@ export class KnownNodes {
     const list = verifyNodeList(candidate, this.#trust());
     if (newerNodeList(this.#list, list) !== list) return false;
     this.#list = list;
+    // One after the other: an older list that is still being written must not end on top of this one.
+    this.#keeping = this.#keeping.then(() => this.#keep(list));
+    await this.#keeping;
+    return true;
+  }
+
+  async #keep(list: NodeList): Promise<void> {
     try {
       await this.#options.file?.write(list);
     } catch (thrown) {
       const { code, message } = toMoveError(thrown);
       this.#options.events({ type: 'list-refused', code, message: `It cannot be kept: ${message}` });
     }
-    return true;
   }
 
   /** Version of the list that is known; null without one. */
