@@ -200,7 +200,7 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
     renewal?.stop();
     ways.close();
     accessPoints.close();
-    await Promise.all(servers.map(closeServer));
+    await Promise.all([...servers.map(closeServer), nodes.kept()]);
   };
   try {
     await nodes.restore();

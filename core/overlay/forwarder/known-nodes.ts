@@ -48,6 +48,11 @@ export class KnownNodes {
     return true;
   }
 
+  /** Done when what was taken is kept. */
+  kept(): Promise<void> {
+    return this.#keeping;
+  }
+
   async #keep(list: NodeList): Promise<void> {
     try {
       await this.#options.file?.write(list);
