@@ -19,6 +19,7 @@ import {
   stoneSchema,
   visitorSchema,
 } from './domain.ts';
+import { preflightSchema } from './preflight.ts';
 import { serviceDefinitionSchema } from './service-file.ts';
 
 /** Every collection of the console's state: entities by id. */
@@ -38,6 +39,7 @@ export const collectionSchemas = {
   attacks: attackSchema,
   proposals: proposalSchema,
   moves: moveSchema,
+  preflights: preflightSchema,
   credentials: credentialSchema,
   drills: drillSchema,
   floods: floodSchema,
