@@ -201,5 +201,5 @@ describe.skipIf(why !== null)(`the browser door in the lab${why ? ` (${why})` : 
     expect((await world.cli(['admission', 'remove', 'Grace Example'])).code).toBe(0);
     expect(await ask('/.move/password', '')).toMatchObject({ status: 403, refusal: 'ADMISSION_CLOSED' });
     expect(await ask('/', '-b /tmp/grace.jar')).toMatchObject({ status: 403, refusal: 'ADMISSION_OVER' });
-  }, 30_000);
+  }, 60_000);
 });
