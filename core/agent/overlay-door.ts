@@ -108,10 +108,17 @@ export class OverlayDoor {
     return { doorConnections: this.#door?.connections ?? 0, visitors: this.#desk.visitors };
   }
 
-  readonly handlers: Pick<AgentHandlers, 'overlay.doorRequest' | 'overlay.door'> = {
+  readonly handlers: Pick<AgentHandlers, 'overlay.doorRequest' | 'overlay.door' | 'overlay.visitors'> = {
     'overlay.doorRequest': async () => ({
       doorPem: await this.#request('door'),
       authorityPem: await this.#request('admission'),
+    }),
+    'overlay.visitors': () => ({
+      visitors: this.#desk.admitted().map(({ notAfter, services, ...visitor }) => ({
+        ...visitor,
+        services: [...services],
+        until: notAfter,
+      })),
     }),
     'overlay.door': async (configuration) => {
       const next = this.#changing.then(async () => {
@@ -191,8 +198,17 @@ export class OverlayDoor {
       log(`not admitted by ${event.method} from ${event.address}: ${event.error.code}`);
       return;
     }
-    const { method, name, serial, address, notAfter } = event;
-    events.tell({ type: 'admitted', at: systemClock.now(), method, name, serial, address, until: notAfter });
+    const { method, name, serial, services, address, notAfter } = event;
+    events.tell({
+      type: 'admitted',
+      at: systemClock.now(),
+      method,
+      name,
+      serial,
+      services: [...services],
+      address,
+      until: notAfter,
+    });
   }
 }
 

@@ -299,6 +299,7 @@ export async function startOverlayRole(
       'overlay.fetch': async ({ service }) => ({ record: await locator.locate(service) }),
     },
     recheck: () => node.recheck(),
+    listed: () => node.tellOfList(),
     async stop() {
       watch.close();
       membership.forgo();

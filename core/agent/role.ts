@@ -48,5 +48,7 @@ export interface RunningRole {
   handlers: Partial<AgentHandlers>;
   /** Judges all live links again after a revocation; returns how many were cut. */
   recheck(): number;
+  /** There is a newer list of overlay nodes. */
+  listed?(): void;
   stop(): Promise<void>;
 }

@@ -201,9 +201,11 @@ export class Agent {
   async #takeNodes(candidate: NodeList): Promise<{ version: number }> {
     if (!this.#configuration)
       throw new MoveError('AGENT_UNCONFIGURED', 'This agent has no configuration yet; enrol it first.');
+    const before = this.#configuration.nodeList?.version;
     const nodeList = this.#newest(candidate, this.#configuration.trustPem)!;
     this.#configuration = { ...this.#configuration, nodeList };
     await this.#file.write(this.#configuration);
+    if (nodeList.version !== before) for (const role of this.#roles) role.listed?.();
     return { version: nodeList.version };
   }
 

@@ -194,6 +194,7 @@ export const agentEventSchema = z.discriminatedUnion('type', [
     method: z.string(),
     name: z.string(),
     serial: z.string(),
+    services: z.array(z.string()),
     address: z.string(),
     until: at,
   }),
@@ -300,6 +301,21 @@ export const agentContract = {
     'Opens the door for browsers, or changes what it knows. Kept durably.',
     doorConfigurationSchema,
     nothing,
+  ),
+  'overlay.visitors': method(
+    'Whoever was admitted here by a test or a password since the agent began, and whose certificate has not ended.',
+    nothing,
+    z.object({
+      visitors: z.array(
+        z.object({
+          serial: z.string(),
+          name: z.string(),
+          method: z.string(),
+          services: z.array(z.string()),
+          until: at,
+        }),
+      ),
+    }),
   ),
   'site.status': method('Pods, moves and lifelines of this site.', nothing, siteStatusSchema),
   'site.start': method(

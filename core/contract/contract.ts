@@ -14,6 +14,7 @@ import {
   ringVerificationSchema,
   servicePathSchema,
   serviceSchema,
+  visitorSchema,
 } from './domain.ts';
 import { pathChoiceSchema } from './path-secrecy.ts';
 import { predictionCheckSchema, preflightSchema } from './preflight.ts';
@@ -221,6 +222,18 @@ export const contract = {
     'Takes somebody’s password away.',
     z.object({ name: z.string().min(1).max(64) }),
     z.object({ name: z.string(), accessPointsTold: z.number().int() }),
+  ),
+  'admission.visitors': query(
+    'Who is admitted where by a test or a password, to what, and until when.',
+    nothing,
+    z.object({ visitors: z.array(visitorSchema) }),
+  ),
+  'admission.revoke': command(
+    'Revokes what one visitor earned: their access point cuts what it carries for them within a second. A new test is a new admission.',
+    z.object({
+      serial: z.string().regex(/^[0-9a-fA-F]{2,40}$/, 'must be a hexadecimal serial number'),
+    }),
+    z.object({ visitor: visitorSchema, accessPointsTold: z.number().int(), toldWithinMs: z.number() }),
   ),
   'move.start': command(
     'Moves a service now, attack or not. Without a target one is drawn at random among healthy sites.',

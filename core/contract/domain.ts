@@ -319,6 +319,17 @@ export const admissionSettingsSchema = z.object({
 });
 export type AdmissionSettings = z.infer<typeof admissionSettingsSchema>;
 
+export const visitorSchema = z.object({
+  id: z.string().describe('serial number of the certificate that was earned, hexadecimal'),
+  name: z.string(),
+  method: z.string().describe('human-test or password'),
+  accessPoint: z.string().describe('the only one where it is good'),
+  services: z.array(z.string()),
+  until: at,
+  revokedAt: at.nullable(),
+});
+export type Visitor = z.infer<typeof visitorSchema>;
+
 /** As the paper has it: 30 minutes (MOVE section 2.2.2). */
 export const defaultAdmission: AdmissionSettings = { id: 'admission', lifetimeMinutes: 30, open: {} };
 

@@ -16,6 +16,11 @@ const statementShape = {
   issuedAt: z.int().min(0).describe('milliseconds since the epoch'),
   expiresAt: z.int().min(0).describe('milliseconds since the epoch'),
   nodes: z.array(listedNodeSchema).min(1).max(1024),
+  revoked: z
+    .array(z.string().regex(/^[0-9A-F]{2,40}$/))
+    .max(1024)
+    .optional()
+    .describe('serials of overlay nodes that were revoked before they ended; absent for none'),
 };
 
 /** The overlay nodes there are, signed by the administrator's authority: where clients and nodes can enter. */
@@ -24,9 +29,10 @@ export type NodeList = z.infer<typeof nodeListSchema>;
 export type NodeListStatement = Omit<NodeList, 'signature'>;
 
 /** What of a list is signed. */
-export const nodeListStatement = ({ version, issuedAt, expiresAt, nodes }: NodeListStatement) => ({
+export const nodeListStatement = ({ version, issuedAt, expiresAt, nodes, revoked }: NodeListStatement) => ({
   version,
   issuedAt,
   expiresAt,
   nodes: nodes.map(({ name, address, identifier }) => ({ name, address, identifier })),
+  ...(revoked && revoked.length > 0 ? { revoked } : {}),
 });

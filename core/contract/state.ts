@@ -17,6 +17,7 @@ import {
   serviceSchema,
   siteSchema,
   stoneSchema,
+  visitorSchema,
 } from './domain.ts';
 import { preflightSchema } from './preflight.ts';
 import { serviceDefinitionSchema } from './service-file.ts';
@@ -33,6 +34,7 @@ export const collectionSchemas = {
   services: serviceSchema,
   definitions: serviceDefinitionSchema,
   admission: admissionSettingsSchema,
+  visitors: visitorSchema,
   lifelines: lifelineSchema,
   attacks: attackSchema,
   proposals: proposalSchema,

@@ -26,6 +26,7 @@ import { Seating } from './seating.ts';
 import { ServiceKeys } from './service-keys.ts';
 import { pathsOf, ServicePaths } from './service-paths.ts';
 import { Services } from './services-control.ts';
+import { Visitors } from './visitors-control.ts';
 
 const agentRoles: readonly string[] = ['overlay', 'site', 'stone'];
 const refusalSilenceMs = 10_000;
@@ -47,6 +48,7 @@ export class AttachedFleet {
   readonly paths: ServicePaths;
   readonly preflights: Preflights;
   readonly admissions: Admissions;
+  readonly visitors: Visitors;
   readonly #doors: DoorKeeper;
   readonly nodeFloods: NodeFloods;
   readonly #agents: AgentConnections;
@@ -80,7 +82,7 @@ export class AttachedFleet {
       authority: shared.authority,
       manifest,
       directory: shared.home,
-      revoked: () => [...shared.authority.revokedSerials()],
+      revoked: () => this.#revokedSerials(),
       paths: () => pathsOf(shared.store),
       services: () => [...services.keys()],
       nodeList: this.#nodeList,
@@ -95,6 +97,12 @@ export class AttachedFleet {
         own: manifest.services.map(({ hostname }) => hostname),
       }),
       tellDoors: () => this.#doors.tellAll(),
+    });
+    this.visitors = new Visitors({
+      store: shared.store,
+      recorder: shared.recorder,
+      clock: shared.clock,
+      tellRevoked: () => this.tellRevoked(),
     });
     this.#doors = new DoorKeeper(this.context, this.admissions);
     const seats = () => this.#seating.seats;
@@ -134,7 +142,7 @@ export class AttachedFleet {
         return known
           ? this.#enrolment.enrol(known, client).then(() => {
               this.#showReach(host, 'up');
-              if (known.role === 'overlay') void this.#equipDoor(known, client);
+              if (known.role === 'overlay') void this.#takeUpDoor(known, client);
             })
           : Promise.resolve();
       },
@@ -171,8 +179,11 @@ export class AttachedFleet {
     if (this.#stopping) throw new MoveError('CANCELLED', 'The control plane was stopped while it started.');
   }
 
-  async tellRevoked(serials: string[]): Promise<number> {
+  /** Tells every agent what is revoked now, and clients, by the signed list, of access points among it. */
+  async tellRevoked(): Promise<number> {
     const { store } = this.context;
+    const serials = this.#revokedSerials();
+    void this.#enrolment.list().catch(() => undefined);
     const hosts = [
       ...Object.keys(store.state.nodes),
       ...Object.keys(store.state.sites),
@@ -239,10 +250,16 @@ export class AttachedFleet {
     this.context.fleet.close();
   }
 
+  /** Certificates of the authority and of visitors, which access points signed. */
+  #revokedSerials(): string[] {
+    return [...this.context.authority.revokedSerials(), ...this.visitors.revokedSerials()];
+  }
+
   /** A node without its door is a node all the same. */
-  async #equipDoor(host: LabHost, client: Client<AgentContract>): Promise<void> {
+  async #takeUpDoor(host: LabHost, client: Client<AgentContract>): Promise<void> {
     try {
       await this.#doors.equip(host, client);
+      await this.visitors.learn(host.name, client);
     } catch (thrown) {
       if (!this.#stopping) this.context.log(`the door of ${host.name}: ${toMoveError(thrown).message}`);
     }
@@ -438,7 +455,7 @@ export class AttachedFleet {
     if (this.#stopping) return;
     const { recorder } = this.context;
     if (event.type === 'links') this.observer.links(host, event.links);
-    else if (event.type === 'admitted') this.#doors.admitted(host, event);
+    else if (event.type === 'admitted') this.visitors.admitted(host, event);
     else if (event.type === 'attack') this.response.report(host, event);
     else if (event.type === 'overlay-flood') this.nodeFloods.report(host, event);
     else if (event.type === 'refused') {

@@ -65,12 +65,12 @@ const dayMs = 24 * 3600 * 1000;
 /** Issuance by hand and what belongs to it. */
 export class Credentials {
   readonly #authority: Authority;
-  readonly #tellAccessPoints: (serials: string[]) => Promise<number>;
+  readonly #tellAccessPoints: () => Promise<number>;
   readonly #tellOrganisations: () => Promise<number>;
 
   constructor(
     authority: Authority,
-    tellAccessPoints: (serials: string[]) => Promise<number>,
+    tellAccessPoints: () => Promise<number>,
     tellOrganisations: () => Promise<number>,
   ) {
     this.#authority = authority;
@@ -155,7 +155,7 @@ export class Credentials {
   async revoke(request: CheckedInputOf<'credential.revoke'>): Promise<OutputOf<'credential.revoke'>> {
     const begun = performance.now();
     const revoked = await this.#authority.revoke(request.serial.toUpperCase(), request.reason);
-    const accessPointsTold = await this.#tellAccessPoints([...this.#authority.revokedSerials()]);
+    const accessPointsTold = await this.#tellAccessPoints();
     return {
       credential: credentialOf(revoked),
       accessPointsTold,

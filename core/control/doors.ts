@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { AgentContract, AgentEvent } from '../contract/agent-contract.ts';
+import type { AgentContract } from '../contract/agent-contract.ts';
 import type { Client } from '../contract/channel.ts';
 import type { LabHost } from '../lab/manifest.ts';
 import { DurableFile } from '../runtime/durable-file.ts';
@@ -131,19 +131,6 @@ export class DoorKeeper {
       },
       { deadlineMs: askDeadlineMs },
     );
-  }
-
-  /** Writes an admission into the journal. */
-  admitted(host: string, event: Extract<AgentEvent, { type: 'admitted' }>): void {
-    const how = event.method === 'human-test' ? 'passed the human test' : 'came in by password';
-    this.#context.recorder.record({
-      kind: 'observation',
-      type: 'admission.granted',
-      tone: 'plain',
-      text: `${event.name} ${how} at ${host}, from ${event.address}.`,
-      subject: host,
-      data: { method: event.method, serial: event.serial, until: event.until },
-    });
   }
 
   /** The certificate that answers the same question already, or a new one. */

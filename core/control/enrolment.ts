@@ -92,7 +92,7 @@ export class Enrolment {
     if (host.role === 'overlay') {
       if (this.#allOverlayEnrolled()) {
         // Without a list the ring runs as well; the keeper tries again by itself.
-        await this.#nodeList.offer(this.#listedNodes()).catch(() => undefined);
+        await this.list().catch(() => undefined);
         this.#resolveRing();
       }
       await this.#ringReady;
@@ -121,6 +121,11 @@ export class Enrolment {
   async certifySites(agent: (host: string) => Promise<Client<AgentContract>>): Promise<void> {
     const sites = Object.values(this.#manifest.hosts).filter((host) => host.role === 'site');
     await Promise.allSettled(sites.map(async (site) => this.enrol(site, await agent(site.name))));
+  }
+
+  /** Sees to it that the signed list names the overlay nodes there are, and those that are revoked. */
+  async list(): Promise<void> {
+    if (this.#allOverlayEnrolled()) await this.#nodeList.offer(this.#listedNodes(), this.#revokedNodes());
   }
 
   /** The ring identifiers of the overlay nodes that have a certificate. */
@@ -154,6 +159,14 @@ export class Enrolment {
         const { name, address, port } = endpointOf(host);
         return { name, address: `${address}:${port}`, identifier: identifiers.get(name) ?? '' };
       });
+  }
+
+  /** Serials of overlay nodes whose certificates somebody revoked before they ended. */
+  #revokedNodes(): string[] {
+    return this.#authority
+      .list({ includeExpired: false })
+      .filter(({ profile, revokedAt }) => profile === 'overlay' && revokedAt !== null)
+      .map(({ serial }) => serial.toUpperCase());
   }
 
   #allOverlayEnrolled(): boolean {

@@ -11,6 +11,12 @@ import { toMoveError } from '../runtime/errors.ts';
 const nodeListLifeMs = 7 * 24 * 3_600_000;
 const tryAgainMs = 60_000;
 
+/** What a list shall say. */
+interface Offered {
+  nodes: readonly ListedNode[];
+  revoked: readonly string[];
+}
+
 export interface NodeListKeeperOptions {
   authority: Pick<Authority, 'signStatement'>;
   directory: string;
@@ -44,14 +50,15 @@ export class NodeListKeeper {
     return this.#current;
   }
 
-  /** Sees to it that a list of exactly these nodes holds, whatever their order. */
-  offer(nodes: readonly ListedNode[]): Promise<void> {
+  /** Sees to it that a list of exactly these nodes, and these revoked serials, holds, whatever their order. */
+  offer(nodes: readonly ListedNode[], revoked: readonly string[] = []): Promise<void> {
     const sorted = [...nodes].sort((one, other) => (one.name < other.name ? -1 : 1));
-    const next = this.#working.then(() => this.#keep(sorted));
+    const offered = { nodes: sorted, revoked: [...revoked].sort() };
+    const next = this.#working.then(() => this.#keep(offered));
     this.#working = next.catch((thrown) => {
       if (this.#stopped) return;
       this.#options.log(`the list of overlay nodes could not be signed: ${toMoveError(thrown).message}`);
-      this.#again(tryAgainMs, sorted);
+      this.#again(tryAgainMs, offered);
     });
     return next;
   }
@@ -61,7 +68,8 @@ export class NodeListKeeper {
     this.#cancel?.();
   }
 
-  async #keep(nodes: readonly ListedNode[]): Promise<void> {
+  async #keep(offered: Offered): Promise<void> {
+    const { nodes, revoked } = offered;
     if (nodes.length === 0 || this.#stopped) return;
     const { authority, clock, hand } = this.#options;
     this.#restored ??= this.#file.read(null).then((list) => {
@@ -72,12 +80,15 @@ export class NodeListKeeper {
     const now = Math.floor(clock.now());
     const halfLeft = (list: NodeList) => list.expiresAt - now - nodeListLifeMs / 2;
     let list = known;
-    if (list === null || canonicalJson(list.nodes) !== canonicalJson(nodes) || halfLeft(list) <= 0) {
+    const holds = (held: NodeList) =>
+      canonicalJson([held.nodes, held.revoked ?? []]) === canonicalJson([nodes, revoked]);
+    if (list === null || !holds(list) || halfLeft(list) <= 0) {
       const statement = nodeListStatement({
         version: (known?.version ?? 0) + 1,
         issuedAt: now,
         expiresAt: now + nodeListLifeMs,
         nodes: [...nodes],
+        revoked: [...revoked],
       });
       list = { ...statement, signature: await authority.signStatement(nodeListPurpose, statement) };
       await this.#file.write(list);
@@ -86,12 +97,15 @@ export class NodeListKeeper {
     this.#known = list;
     this.#current = list;
     if (isNew) hand(list);
-    this.#again(Math.max(tryAgainMs, halfLeft(list)), nodes);
+    this.#again(Math.max(tryAgainMs, halfLeft(list)), offered);
   }
 
-  #again(delayMs: number, nodes: readonly ListedNode[]): void {
+  #again(delayMs: number, { nodes, revoked }: Offered): void {
     if (this.#stopped) return;
     this.#cancel?.();
-    this.#cancel = this.#options.clock.after(delayMs, () => void this.offer(nodes).catch(() => undefined));
+    this.#cancel = this.#options.clock.after(
+      delayMs,
+      () => void this.offer(nodes, revoked).catch(() => undefined),
+    );
   }
 }

@@ -101,7 +101,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   };
   const credentials = new Credentials(
     authority,
-    async (serials) => (fleet ? fleet.tellRevoked(serials) : 0),
+    async () => (fleet ? fleet.tellRevoked() : 0),
     async () => (fleet ? fleet.tellOrganisations() : 0),
   );
 
@@ -157,6 +157,8 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     'admission.set': (input, { caller }) => attached().admissions.set(input, caller.kind),
     'admission.addPerson': (input, { caller }) => attached().admissions.addPerson(input, caller.kind),
     'admission.removePerson': (input, { caller }) => attached().admissions.removePerson(input, caller.kind),
+    'admission.visitors': () => attached().visitors.list(),
+    'admission.revoke': (input, { caller }) => attached().visitors.revoke(input, caller.kind),
     'move.start': (input, { caller }) => ({
       move: attached().moves.start({ ...input, requestedBy: caller.kind, reason: 'asked for by hand' }),
     }),

@@ -25,6 +25,12 @@ export interface ClientCallsParts {
   renew: RenewCertificate | undefined;
 }
 
+/** What an access point tells clients by itself. */
+export interface ClientCalls {
+  /** Tells whoever has asked for the list of overlay nodes that there is a newer one. */
+  tellOfList(): void;
+}
+
 const watchedByOneClient = 64;
 const serviceParams = z.strictObject({ service: z.string().min(1).max(253) });
 const renewParams = z.strictObject({ requestPem: z.string().startsWith('-----BEGIN ').max(16_384) });
@@ -39,12 +45,17 @@ function checked<Params>(schema: z.ZodType<Params>, params: unknown): Params {
  * What an access point answers to clients beside carrying their connections: the signed list of overlay nodes, whether a
  * service is at its home, and the renewal of their certificate.
  */
-export function registerClientCalls(parts: ClientCallsParts): void {
+export function registerClientCalls(parts: ClientCallsParts): ClientCalls {
   const { router, watch, nodeList, homeOf, renew } = parts;
+  const listening = new Set<Link>();
   router.registerCall({
     method: 'nodes.list',
     roles: ['client', 'overlay'],
-    handle: () => {
+    handle: (_params, { link }) => {
+      if (!listening.has(link)) {
+        listening.add(link);
+        void link.closed.then(() => listening.delete(link));
+      }
       const list = nodeList();
       if (!list)
         throw new MoveError('NODE_LIST_MISSING', 'This access point has no list of overlay nodes yet.');
@@ -108,6 +119,11 @@ export function registerClientCalls(parts: ClientCallsParts): void {
       }
     },
   });
+  return {
+    tellOfList() {
+      for (const link of listening) if (link.isOpen) link.notify('nodes.listed', {});
+    },
+  };
 }
 
 function mustBeAllowed(identity: OverlayIdentity, name: string, link: Link): void {

@@ -107,6 +107,8 @@ export interface OverlayNode {
   prepare(sites: readonly { name: string; address: string }[]): void;
   /** Opens a door for browsers to this access point; it closes with the node. @throws MoveError `LISTEN_FAILED`. */
   openDoor(options: NodeDoorOptions): Promise<Door>;
+  /** Tells clients that `nodeList` has changed. */
+  tellOfList(): void;
   status(): OverlayNodeStatus;
   /** Cuts live links whose certificate has one of these serials; returns how many. */
   applyRevocations(serials: ReadonlySet<string>): number;
@@ -161,7 +163,7 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
     ...(options.parkDeadlineMs === undefined ? {} : { parkDeadlineMs: options.parkDeadlineMs }),
     ...(options.buffers ? { buffers: options.buffers } : {}),
   });
-  registerClientCalls({
+  const clientCalls = registerClientCalls({
     router,
     watch,
     name: options.name,
@@ -228,6 +230,7 @@ export async function createOverlayNode(options: OverlayNodeOptions): Promise<Ov
       doors.push(door);
       return door;
     },
+    tellOfList: () => clientCalls.tellOfList(),
     status() {
       const sessions = accessPoint.sessions();
       const services: OverlayNodeStatus['services'] = {};

@@ -35,6 +35,12 @@ const add: Command = {
 export const admissionCommands: readonly Command[] = [
   contractCommand({ path: ['admission', 'show'], method: 'admission.show' }),
   contractCommand({ path: ['admission', 'set'], method: 'admission.set' }),
+  contractCommand({ path: ['admission', 'visitors'], method: 'admission.visitors' }),
+  contractCommand({
+    path: ['admission', 'revoke'],
+    method: 'admission.revoke',
+    positionals: ['serial'],
+  }),
   add,
   contractCommand({
     path: ['admission', 'remove'],

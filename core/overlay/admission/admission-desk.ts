@@ -3,8 +3,13 @@ import type { ConstrainedAuthority, VisitorCredential } from '../../credentials/
 import type { Clock } from '../../runtime/clock.ts';
 import { MoveError, toMoveError } from '../../runtime/errors.ts';
 import type { Random } from '../../runtime/random.ts';
-import type { AdmissionEvent, AdmissionMethod, AdmissionQuestion } from './admission-method.ts';
-import { type VisitorSession, VisitorSessions } from './visitor-sessions.ts';
+import type {
+  AdmissionEvent,
+  AdmissionMethod,
+  AdmissionQuestion,
+  AdmittedVisitor,
+} from './admission-method.ts';
+import { maximumVisitors, type VisitorSession, VisitorSessions } from './visitor-sessions.ts';
 
 export interface AdmissionDeskOptions {
   methods: readonly AdmissionMethod[];
@@ -24,6 +29,8 @@ export interface AdmissionDeskOptions {
 export class AdmissionDesk {
   readonly #options: AdmissionDeskOptions;
   readonly #sessions: VisitorSessions;
+  /** By serial, oldest first. A certificate that was taken for a forwarder outlives the session that it came from. */
+  readonly #admitted = new Map<string, AdmittedVisitor>();
 
   constructor(options: AdmissionDeskOptions) {
     this.#options = options;
@@ -62,7 +69,9 @@ export class AdmissionDesk {
     }
     const credential = await authority().admit({ ...admission, address, lifetimeMs: lifetimeMs() });
     const { name, serial, notAfter } = credential.identity;
-    events({ type: 'admitted', method, name, serial, address, notAfter });
+    const visitor = { method, name, serial, services: [...admission.services], notAfter };
+    this.#remember(visitor);
+    events({ type: 'admitted', address, ...visitor });
     const session = { credential, method, address, until: notAfter };
     return { secret: this.#sessions.begin(session), session };
   }
@@ -115,9 +124,25 @@ export class AdmissionDesk {
     return this.#sessions.recheck(wouldBeAdmitted);
   }
 
+  /** Whoever has passed and whose certificate has not ended; of very many, those who passed last. */
+  admitted(): AdmittedVisitor[] {
+    const now = this.#options.clock.now();
+    return [...this.#admitted.values()].filter(({ notAfter }) => notAfter > now);
+  }
+
   /** How many visitors there are. */
   get visitors(): number {
     return this.#sessions.size;
+  }
+
+  #remember(visitor: AdmittedVisitor): void {
+    if (this.#admitted.size >= 2 * maximumVisitors) {
+      const now = this.#options.clock.now();
+      for (const [serial, { notAfter }] of this.#admitted) if (notAfter <= now) this.#admitted.delete(serial);
+      const [oldest] = this.#admitted.keys();
+      if (this.#admitted.size >= 2 * maximumVisitors && oldest !== undefined) this.#admitted.delete(oldest);
+    }
+    this.#admitted.set(visitor.serial, visitor);
   }
 
   #method(name: string): AdmissionMethod {

@@ -39,7 +39,18 @@ export interface AdmissionMethod {
   judge(address: string, answer: URLSearchParams): Promise<Admission>;
 }
 
+/** What somebody who passed has earned. */
+export interface AdmittedVisitor {
+  method: string;
+  name: string;
+  /** Of the certificate, hexadecimal. */
+  serial: string;
+  services: readonly string[];
+  /** Milliseconds since the epoch. */
+  notAfter: number;
+}
+
 /** What an access point tells the journal of its admissions. */
 export type AdmissionEvent =
-  | { type: 'admitted'; method: string; name: string; serial: string; address: string; notAfter: number }
+  | ({ type: 'admitted'; address: string } & AdmittedVisitor)
   | { type: 'admission-refused'; method: string; address: string; error: MoveError };

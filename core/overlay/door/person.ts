@@ -47,7 +47,7 @@ export function identify(
     if (session) return byVisit(secret, session, parts.desk, parts.authorise);
     objection ??= new MoveError(
       'ADMISSION_OVER',
-      'The time for which you were admitted is over. Pass the test again to come back in.',
+      'The time for which you were admitted is over, or the administrator has ended it. Pass the test again to come back in.',
     );
   }
   throw (

@@ -134,6 +134,11 @@ export class AccessPoints {
     }
   }
 
+  /** Judges the access points that are used or stand by again; whoever is not believed any more is left at once. */
+  recheck(): void {
+    for (const held of [this.#active, this.#standby, ...this.#resting]) held?.link.recheck();
+  }
+
   /** Keeps a standby, for example because more nodes are known now. */
   wantStandby(): void {
     if (this.#closed || this.#standby || this.#standbyDialling || !this.#active) return;
@@ -188,7 +193,12 @@ export class AccessPoints {
 
   #use(held: Held): void {
     this.#active = held;
-    if (this.#standby === held) this.#standby = undefined;
+    const standby = this.#standby;
+    // A node that was dialled anew while its own link stood by is no way out when it dies.
+    if (standby?.name === held.name) {
+      this.#standby = undefined;
+      if (standby !== held) standby.link.close();
+    }
     this.#options.events({ type: 'connected', address: held.address, accessPoint: held.name });
     for (const settle of [...this.#waiting]) settle(held);
     this.#options.onActive?.(held.link);

@@ -120,6 +120,15 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
     ...(options.nodeListFile ? { file: options.nodeListFile } : {}),
     events,
   });
+  const believed: Authorise = (certificate, from) => {
+    const given = authorise(certificate, from);
+    if (!nodes.isRevoked(certificate.serialNumber)) return given;
+    throw new MoveError(
+      'CERTIFICATE_REVOKED',
+      `The access point ${given.name} was revoked by the administrator: whoever answers there is not to be trusted. Use another one.`,
+      { accessPoint: given.name },
+    );
+  };
   let cancelList: () => void = () => undefined;
   const fetchList = async (link: Link): Promise<void> => {
     cancelList();
@@ -129,27 +138,33 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
       const answer = await link.call('nodes.list', {}, { deadlineMs: listDeadlineMs });
       if (!(await nodes.take(listAnswerSchema.parse(answer).list))) return;
       events({ type: 'nodes', version: nodes.version ?? 0, count: nodes.nodes.length });
+      accessPoints.recheck();
       accessPoints.wantStandby();
     } catch (thrown) {
       const { code, message } = toMoveError(thrown);
       if (!noNews.has(code)) events({ type: 'list-refused', code, message });
     }
   };
+  let usedLink: Link | undefined;
   const accessPoints = new AccessPoints({
     identity,
     named: options.accessPoints,
     listed: () => nodes.nodes,
     boundTo: holder.boundAccessPoint,
-    authorise,
+    authorise: believed,
     events,
     clock,
     handlers: {
       onNotify(method, params) {
         const told = movedSchema.safeParse(params);
         if (method === 'location.moved' && told.success) ways.moved(told.data.service);
+        if (method === 'nodes.listed' && usedLink) void fetchList(usedLink);
       },
     },
-    onActive: (link) => void fetchList(link),
+    onActive: (link) => {
+      usedLink = link;
+      void fetchList(link);
+    },
   });
   const ways = new Ways({
     accessPoints,
@@ -185,7 +200,7 @@ export async function startForwarder(options: ForwarderOptions): Promise<Forward
     renewal?.stop();
     ways.close();
     accessPoints.close();
-    await Promise.all(servers.map(closeServer));
+    await Promise.all([...servers.map(closeServer), nodes.kept()]);
   };
   try {
     await nodes.restore();

@@ -10,6 +10,7 @@ import { isLostWithAccessPoint } from './access-points.ts';
 import { errorPage, rawErrorPage } from './error-page.ts';
 import { protectedService } from './protected-service.ts';
 import { isProxyAutoConfig, proxyAutoConfig } from './proxy-auto-config.ts';
+import { proxyUpgrade } from './proxy-upgrade.ts';
 import type { ForwarderStatus } from './status.ts';
 import { answerStatus, isStatus } from './status-page.ts';
 import { StreamAgent } from './stream-agent.ts';
@@ -102,12 +103,24 @@ export function createHttpProxy(options: HttpProxyOptions): Server {
     joinStreams(socket, stream);
   };
 
-  server.on('upgrade', (_request, socket) => {
-    const error = new MoveError(
-      'UPGRADE_UNSUPPORTED',
-      'Upgraded connections go through this proxy by CONNECT.',
-    );
-    socket.end(rawErrorPage(error));
+  server.on('upgrade', (request, socket, head) => {
+    socket.on('error', () => undefined);
+    const fail = (error: MoveError) => socket.end(rawErrorPage(error));
+    try {
+      const target = absoluteTarget(request.url ?? '');
+      proxyUpgrade({
+        agent: agents.fresh,
+        service: protectedService(services, target.hostname),
+        port: Number(target.port || 80),
+        path: `${target.pathname}${target.search}`,
+        request,
+        socket,
+        head,
+        fail,
+      });
+    } catch (thrown) {
+      fail(toMoveError(thrown));
+    }
   });
   server.on('close', () => {
     agents.kept.destroy();

@@ -17,6 +17,7 @@ export interface KnownNodesOptions {
 export class KnownNodes {
   readonly #options: KnownNodesOptions;
   #list: NodeList | undefined;
+  #keeping: Promise<void> = Promise.resolve();
 
   constructor(options: KnownNodesOptions) {
     this.#options = options;
@@ -41,13 +42,24 @@ export class KnownNodes {
     const list = verifyNodeList(candidate, this.#trust());
     if (newerNodeList(this.#list, list) !== list) return false;
     this.#list = list;
+    // One after the other: an older list that is still being written must not end on top of this one.
+    this.#keeping = this.#keeping.then(() => this.#keep(list));
+    await this.#keeping;
+    return true;
+  }
+
+  /** Done when what was taken is kept. */
+  kept(): Promise<void> {
+    return this.#keeping;
+  }
+
+  async #keep(list: NodeList): Promise<void> {
     try {
       await this.#options.file?.write(list);
     } catch (thrown) {
       const { code, message } = toMoveError(thrown);
       this.#options.events({ type: 'list-refused', code, message: `It cannot be kept: ${message}` });
     }
-    return true;
   }
 
   /** Version of the list that is known; null without one. */
@@ -58,6 +70,11 @@ export class KnownNodes {
   /** The nodes of the list, unless its time is over. */
   get nodes(): readonly ListedNode[] {
     return this.#list && this.#list.expiresAt > this.#options.clock.now() ? this.#list.nodes : [];
+  }
+
+  /** Whether the authority has said that the holder of this certificate is no overlay node any more. */
+  isRevoked(serial: string): boolean {
+    return this.#list?.revoked?.includes(serial.toUpperCase()) ?? false;
   }
 
   #trust(): { trustPem: readonly string[]; now: number } {

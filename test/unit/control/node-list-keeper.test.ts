@@ -57,6 +57,21 @@ describe('the signed list of overlay nodes', () => {
     expect(handed.map((list) => list.version)).toEqual([1, 2, 2, 3]);
   });
 
+  it('names whoever was revoked, under the signature', async () => {
+    const kept = keeper();
+    await kept.offer([node('node-1'), node('node-2')]);
+    expect(handed[0]).not.toHaveProperty('revoked');
+    await kept.offer([node('node-1'), node('node-2')], ['AB', '0C']);
+    await kept.offer([node('node-1'), node('node-2')], ['0C', 'AB']);
+    expect(handed.map(({ version, revoked }) => [version, revoked])).toEqual([
+      [1, undefined],
+      [2, ['0C', 'AB']],
+    ]);
+    expect(verifyNodeList(handed[1], trust()).revoked).toEqual(['0C', 'AB']);
+    for (const revoked of [undefined, [], ['0C']])
+      expect(() => verifyNodeList({ ...handed[1], revoked }, trust())).toThrow('signature is wrong');
+  });
+
   it('is signed anew when half of its life is over', async () => {
     const kept = keeper();
     await kept.offer([node('node-1')]);

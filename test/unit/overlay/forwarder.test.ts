@@ -197,6 +197,41 @@ describe('the signed list of access points', () => {
   });
 });
 
+describe('an access point that was revoked', () => {
+  it('is left as soon as the list says so, refused from then on and after a restart, and no older list brings it back', async () => {
+    const { pool, router } = world.nodes[1]!;
+    const serial = pool.links.find((link) => router.identityOf(link).name === 'node-0')!.peerCertificate
+      .serialNumber;
+    const { authority, list: before } = await signedList(3, [0]);
+    const { signature: _, ...statement } = before;
+    const revoking = { ...statement, version: 4, revoked: [serial.toUpperCase()] };
+    const list = { ...revoking, signature: await authority.signStatement(nodeListPurpose, revoking) };
+    const issued = await world.authority.issue({ role: 'client', name: 'ada', services: [serviceName] });
+    const identity = { ...issued, trustPem: [...issued.trustPem, authority.certificatePem] };
+    const nodeListFile = new DurableFile(join(folder.path, 'nodes.json'), nodeListSchema.nullable());
+    world.nodeList = before;
+    const forwarder = await world.forwarder({ accessPoints: [0, 1], identity, settings: { nodeListFile } });
+    expect(forwarder.accessPoint()?.name).toBe('node-0');
+    await world.until('the list is known', () => forwarder.status().nodeList?.version === 3);
+
+    world.nodeList = list;
+    world.nodes[0]!.tellOfList();
+    await world.until('the newer list is known', () => forwarder.status().nodeList?.version === 4);
+    await world.until('it is left', () => {
+      const name = forwarder.accessPoint()?.name;
+      return name !== undefined && name !== 'node-0';
+    });
+    world.nodeList = before;
+    world.nodes[1]!.tellOfList();
+    await forwarder.close();
+
+    // What was kept is enough: whoever holds the stolen key is not believed.
+    await expect(
+      world.forwarder({ accessPoints: [0], identity, settings: { nodeListFile } }),
+    ).rejects.toMatchObject({ code: 'CERTIFICATE_REVOKED' });
+  });
+});
+
 describe('a service that is used directly', () => {
   const wayTold = () =>
     world.forwarderEvents.flatMap((event) => (event.type === 'way' ? [`${event.way}: ${event.why}`] : []));
