@@ -15,7 +15,7 @@ const helpers = [
     flags: ['-O2', '-Wall', '-static'],
     libraries: [],
   },
-  { name: 'gateway', source: 'core/pods/native/gateway.c', flags: ['-O2', '-static'], libraries: [] },
+  { name: 'gateway', source: 'core/pods/native/gateway', flags: ['-O2', '-static'], libraries: [] },
   {
     name: 'norlimit-shim.so',
     source: 'core/pods/native/norlimit-shim.c',
@@ -26,15 +26,19 @@ const helpers = [
 
 const fingerprintFile = (/** @type {string} */ name) => path.join(directory, `${name}.sha256`);
 
-/** What a source may include of the product's own. */
-function headersBeside(/** @type {string} */ source) {
-  const folder = path.dirname(source);
+/** The files of a helper that end like this: those in its folder, or beside its one source. */
+function filesOf(/** @type {string} */ source, /** @type {string} */ ending) {
+  const folder = fs.statSync(source).isDirectory() ? source : path.dirname(source);
   return fs
     .readdirSync(folder)
-    .filter((name) => name.endsWith('.h'))
+    .filter((name) => name.endsWith(ending))
     .sort()
     .map((name) => path.join(folder, name));
 }
+
+/** What is given to the compiler: the one source, or all of the folder. */
+const unitsOf = (/** @type {string} */ source) =>
+  fs.statSync(source).isDirectory() ? filesOf(source, '.c') : [source];
 
 /** The helpers whose source is there and whose binary is absent or from another source. */
 function stale() {
@@ -42,7 +46,7 @@ function stale() {
     const source = path.join(projectRoot, helper.source);
     if (!fs.existsSync(source)) return [];
     const hash = createHash('sha256').update(JSON.stringify(helper.flags));
-    for (const file of [source, ...headersBeside(source)]) hash.update(fs.readFileSync(file));
+    for (const file of [...unitsOf(source), ...filesOf(source, '.h')]) hash.update(fs.readFileSync(file));
     const fingerprint = hash.digest('hex');
     try {
       const built = fs.readFileSync(fingerprintFile(helper.name), 'utf8') === fingerprint;
@@ -66,7 +70,10 @@ export async function compileNative() {
   for (const { name, source, flags, libraries, fingerprint } of stale()) {
     const target = path.join(directory, name);
     const aside = `${target}.new-${process.pid}`;
-    await mustRun('gcc', [...flags, '-o', aside, source, ...libraries], { timeoutMs: 60_000, quiet: true });
+    await mustRun('gcc', [...flags, '-o', aside, ...unitsOf(source), ...libraries], {
+      timeoutMs: 60_000,
+      quiet: true,
+    });
     fs.chmodSync(aside, 0o755);
     fs.renameSync(aside, target);
     fs.writeFileSync(fingerprintFile(name), fingerprint);

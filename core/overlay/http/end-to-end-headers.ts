@@ -18,15 +18,26 @@ export function endToEndHeaders(
   rawHeaders: readonly string[],
   without: ReadonlySet<string> = new Set(),
 ): string[] {
-  const named = new Set<string>();
-  for (const [name, value] of fieldsOf(rawHeaders)) {
-    if (name.toLowerCase() !== 'connection') continue;
-    for (const option of value.split(',')) named.add(option.trim().toLowerCase());
+  const named = namedByConnection(rawHeaders);
+  const kept: string[] = [];
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    const known = rawHeaders[index]!.toLowerCase();
+    if (hopByHop.has(known) || named?.has(known) || without.has(known)) continue;
+    kept.push(rawHeaders[index]!, rawHeaders[index + 1]!);
   }
-  return [...fieldsOf(rawHeaders)].flatMap(([name, value]) => {
-    const known = name.toLowerCase();
-    return hopByHop.has(known) || named.has(known) || without.has(known) ? [] : [name, value];
-  });
+  return kept;
+}
+
+/** The fields that `Connection` names; undefined where there is none. */
+function namedByConnection(rawHeaders: readonly string[]): Set<string> | undefined {
+  let named: Set<string> | undefined;
+  for (let index = 0; index + 1 < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]!;
+    if (name.length !== 10 || name.toLowerCase() !== 'connection') continue;
+    named ??= new Set();
+    for (const option of rawHeaders[index + 1]!.split(',')) named.add(option.trim().toLowerCase());
+  }
+  return named;
 }
 
 /** Names and values of Node's flat list, in order. */

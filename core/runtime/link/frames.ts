@@ -89,13 +89,21 @@ export class FrameReader {
   push(chunk: Buffer): void {
     let at = 0;
     while (at < chunk.length) {
+      if (this.#headerFilled === 0 && chunk.length - at >= frameHeaderBytes) {
+        // As nearly always: the header lies in one piece, and is read where it is.
+        this.#headerFilled = frameHeaderBytes;
+        this.#startFrame(chunk, at);
+        at += frameHeaderBytes;
+        if (this.#left === 0) this.#endFrame();
+        continue;
+      }
       if (this.#headerFilled < frameHeaderBytes) {
         const taken = Math.min(frameHeaderBytes - this.#headerFilled, chunk.length - at);
         chunk.copy(this.#header, this.#headerFilled, at, at + taken);
         this.#headerFilled += taken;
         at += taken;
         if (this.#headerFilled < frameHeaderBytes) return;
-        this.#startFrame();
+        this.#startFrame(this.#header, 0);
         if (this.#left === 0) this.#endFrame();
         continue;
       }
@@ -109,10 +117,10 @@ export class FrameReader {
     }
   }
 
-  #startFrame(): void {
-    this.#type = this.#header[0]!;
-    this.#left = this.#header.readUIntBE(1, 3);
-    this.#id = this.#header.readUInt32BE(4);
+  #startFrame(header: Buffer, at: number): void {
+    this.#type = header[at]!;
+    this.#left = (header[at + 1]! << 16) | (header[at + 2]! << 8) | header[at + 3]!;
+    this.#id = header.readUInt32BE(at + 4);
     if (this.#left > longest(this.#type)) {
       throw new MoveError('LINK_PROTOCOL', 'The peer sent a frame longer than the protocol allows.', {
         type: this.#type,

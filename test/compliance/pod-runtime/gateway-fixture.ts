@@ -1,5 +1,5 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +9,10 @@ const sources = fileURLToPath(new URL('../../../core/pods/native/', import.meta.
 
 export const serviceAddress = '127.64.0.2';
 export const sourceAddress = '127.64.0.3';
+
+const gatewayUnits = readdirSync(join(sources, 'gateway'))
+  .filter((name) => name.endsWith('.c'))
+  .map((name) => join(sources, 'gateway', name));
 
 /** Why the gateway cannot be built here, or undefined. */
 export function gatewayObstacle(): string | undefined {
@@ -26,7 +30,7 @@ export function buildNative(directory: string): { gatewayPath: string; shimPath:
   const gatewayPath = join(directory, 'gateway');
   const shimPath = join(directory, 'norlimit-shim.so');
   const strict = ['-O2', '-std=gnu11', '-Wall', '-Wextra', '-Werror'];
-  execFileSync('gcc', [...strict, '-static', '-s', '-o', gatewayPath, join(sources, 'gateway.c')]);
+  execFileSync('gcc', [...strict, '-static', '-s', '-o', gatewayPath, ...gatewayUnits]);
   execFileSync('gcc', [
     ...strict,
     '-shared',
@@ -43,7 +47,7 @@ export function buildNative(directory: string): { gatewayPath: string; shimPath:
 export function buildSanitizedGateway(directory: string): string {
   const path = join(directory, 'gateway-sanitized');
   const checks = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all', '-fno-omit-frame-pointer'];
-  execFileSync('gcc', ['-O1', '-g', '-std=gnu11', ...checks, '-o', path, join(sources, 'gateway.c')]);
+  execFileSync('gcc', ['-O1', '-g', '-std=gnu11', ...checks, '-o', path, ...gatewayUnits]);
   return path;
 }
 

@@ -21,6 +21,8 @@ import {
 import { dial, frame, SessionClient, SessionRefused, u64 } from './session-client.ts';
 
 const obstacle = gatewayObstacle();
+/** What compilers may take, on a machine that is busy besides. */
+const buildLimitMs = 120_000;
 
 describe.skipIf(obstacle)(`gateway: the session protocol${obstacle ? ` (skipped: ${obstacle})` : ''}`, () => {
   let directory: string;
@@ -34,7 +36,7 @@ describe.skipIf(obstacle)(`gateway: the session protocol${obstacle ? ` (skipped:
   beforeAll(() => {
     directory = makeDirectory();
     gatewayPath = buildNative(directory).gatewayPath;
-  });
+  }, buildLimitMs);
   afterAll(() => removeDirectory(directory));
   beforeEach(async () => {
     serve = (socket) => socket.pipe(socket);
@@ -324,7 +326,7 @@ describe.skipIf(obstacle)(`gateway: the session protocol${obstacle ? ` (skipped:
   });
 
   it('survives garbage of every kind, with every access to memory checked (seed 20261122)', {
-    timeout: 60_000,
+    timeout: buildLimitMs,
   }, async () => {
     gateway.stop();
     gateway = await runGateway(buildSanitizedGateway(directory), directory, ['sleep', '300']);

@@ -1,26 +1,13 @@
-/* One bounded byte ring. Its 256 KiB exist only while it holds bytes, so idle sessions cost a
- * checkpoint nothing; a few emptied rings are kept for the next bytes. */
-#ifndef MOVE_RING_H
-#define MOVE_RING_H
+#include "ring.h"
 
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/uio.h>
-
-enum { RING_BYTES = 262144, RING_SPARES = 4 };
-
-struct ring {
-  uint8_t *data;
-  uint32_t head;
-  uint32_t length;
-};
 
 static uint8_t *ring_spares[RING_SPARES];
 static int ring_spare_count;
 
-static int ring_reserve(struct ring *ring) {
+int ring_reserve(struct ring *ring) {
   if (ring->data) return 0;
   if (ring_spare_count > 0) {
     ring->data = ring_spares[--ring_spare_count];
@@ -33,7 +20,7 @@ static int ring_reserve(struct ring *ring) {
   return 0;
 }
 
-static void ring_release(struct ring *ring) {
+void ring_release(struct ring *ring) {
   if (ring->data) {
     if (ring_spare_count < RING_SPARES) ring_spares[ring_spare_count++] = ring->data;
     else munmap(ring->data, RING_BYTES);
@@ -43,14 +30,12 @@ static void ring_release(struct ring *ring) {
 }
 
 /* Gives the kept rings back; called before a checkpoint so that their pages need not travel. */
-static void ring_drop_spares(void) {
+void ring_drop_spares(void) {
   while (ring_spare_count > 0) munmap(ring_spares[--ring_spare_count], RING_BYTES);
 }
 
-static uint32_t ring_room(const struct ring *ring) { return RING_BYTES - ring->length; }
-
 /* Describes `count` bytes of the ring's circle from `from` on as at most two pieces. */
-static int ring_pieces(const struct ring *ring, uint32_t from, uint32_t count, struct iovec *pieces) {
+int ring_pieces(const struct ring *ring, uint32_t from, uint32_t count, struct iovec *pieces) {
   uint32_t start = (ring->head + from) % RING_BYTES;
   uint32_t first = count < RING_BYTES - start ? count : RING_BYTES - start;
   int used = 0;
@@ -60,7 +45,7 @@ static int ring_pieces(const struct ring *ring, uint32_t from, uint32_t count, s
 }
 
 /* Appends bytes that the caller knows to fit. */
-static void ring_append(struct ring *ring, const uint8_t *bytes, uint32_t count) {
+void ring_append(struct ring *ring, const uint8_t *bytes, uint32_t count) {
   struct iovec pieces[2];
   int used = ring_pieces(ring, ring->length, count, pieces);
   for (int i = 0; i < used; i++) {
@@ -70,10 +55,8 @@ static void ring_append(struct ring *ring, const uint8_t *bytes, uint32_t count)
   ring->length += count;
 }
 
-static void ring_consume(struct ring *ring, uint32_t count) {
+void ring_consume(struct ring *ring, uint32_t count) {
   ring->head = (ring->head + count) % RING_BYTES;
   ring->length -= count;
   if (ring->length == 0) ring_release(ring);
 }
-
-#endif
