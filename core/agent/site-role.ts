@@ -221,6 +221,7 @@ export async function startSiteRole(
       },
       'site.start': async ({ service, delegation }) => {
         const id = podIdentifier(service.hostname);
+        await source.giveUp(service.hostname, delegation.epoch);
         await runtime.discard(id);
         await runtime.create(podOfService(service), {
           storage: storageAt(service.storage?.path ?? null),
@@ -258,8 +259,12 @@ export async function startSiteRole(
         return done;
       },
       'source.kill': async ({ move }) => {
-        const service = source.list().find((known) => known.move === move)?.service;
-        if (service && living[service]) await forget(service);
+        const known = source.list().find((one) => one.move === move);
+        const service = known?.service;
+        // Asked again after the service has come back here: what it asks for was done then.
+        const here = service ? living[service] : undefined;
+        if (known?.state === 'killed' && here && here.epoch >= known.epoch) return {};
+        if (service && here) await forget(service);
         await source.kill(move);
         tidying = tidying
           .then(async () => {
@@ -286,6 +291,11 @@ export async function startSiteRole(
       },
       'target.prepare': async (order) => {
         await tidying;
+        const { hostname } = order.service;
+        if (await source.giveUp(hostname, order.epoch)) {
+          await forget(hostname);
+          await target.left(hostname);
+        }
         await target.prepare(order);
         return {};
       },

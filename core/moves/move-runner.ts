@@ -3,6 +3,8 @@ import type { AgentContract, Delegation, Endpoint, ServiceDescription } from '..
 import type { Client } from '../contract/channel.ts';
 import { type Move, type MovePhaseName, movePhaseNames } from '../contract/domain.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
+import { failureAfterCommit, failureBeforeCommit } from './move-failure.ts';
+import { killSource } from './source-kill.ts';
 
 type OutputsOf<N extends keyof AgentContract> = z.output<AgentContract[N]['output']>;
 
@@ -17,8 +19,12 @@ export interface MovePorts {
   endpoint(site: string): Endpoint;
   /** Lets overlay nodes dial the target ahead of need; a head start, never a condition. */
   warm(target: Endpoint): void;
-  /** When the first right answer came through the overlay at or after `notBefore`; null when none came in time. */
-  firstAnswer(service: string, notBefore: number, limitMs: number): Promise<number | null>;
+  /** When the first right answer came through the overlay at or after `notBefore`; null when none came in time or nobody watched. */
+  firstAnswer(
+    service: string,
+    notBefore: number,
+    limitMs: number,
+  ): Promise<{ watched: boolean; at: number | null }>;
   now(): number;
 }
 
@@ -48,7 +54,6 @@ const limits = {
   prepare: 15_000,
   source: 60_000,
   target: 30_000,
-  kill: 4_000,
   commit: 15_000,
   rollback: 10_000,
 };
@@ -245,18 +250,15 @@ export class MoveRunner {
     const { id, from, to, service, epoch } = this.#move;
     try {
       // An unreachable source is frozen and fenced, and nothing thaws it any more: its kill may come late.
-      await this.#ports
-        .agent(from)
-        .then((source) => source.call('source.kill', { move: id }, { deadlineMs: limits.kill }))
-        .then(
-          () => this.#ports.record(this.#move, 'move.source-killed', `The frozen copy at ${from} is killed.`),
-          (thrown) =>
-            this.#ports.record(
-              this.#move,
-              'move.source-unreachable',
-              `${from} could not confirm the kill (${toMoveError(thrown).message}) Its copy is frozen and fenced and never runs again.`,
-            ),
-        );
+      const objection = await killSource(this.#ports, this.#move);
+      this.#set({ owed: objection ? 'kill' : null });
+      this.#ports.record(
+        this.#move,
+        objection ? 'move.source-unreachable' : 'move.source-killed',
+        objection
+          ? `${from} could not confirm the kill (${objection.message}) Its copy is frozen and fenced and never runs again; it is tried again.`
+          : `The frozen copy at ${from} is killed.`,
+      );
       this.#end('commit');
       await this.#gate('announce');
       this.#begin('announce');
@@ -272,7 +274,7 @@ export class MoveRunner {
       await this.#gate('firstAnswer');
       this.#begin('firstAnswer');
       const announced = this.#move.phases.find((phase) => phase.phase === 'announce');
-      const answered = await this.#ports.firstAnswer(
+      const { at: answered, watched } = await this.#ports.firstAnswer(
         service,
         announced?.startedAt ?? this.#ports.now(),
         15_000,
@@ -282,6 +284,12 @@ export class MoveRunner {
       this.#set({
         state: 'done',
         error: null,
+        failure:
+          answered === null && watched
+            ? failureAfterCommit(this.#move, 'firstAnswer')
+            : this.#move.owed === 'kill'
+              ? failureAfterCommit(this.#move, 'commit')
+              : null,
         endedAt: this.#ports.now(),
         outageMs: answered !== null && frozen ? Math.max(0, answered - frozen.startedAt) : null,
       });
@@ -289,13 +297,15 @@ export class MoveRunner {
         this.#move,
         'move.done',
         answered === null
-          ? `${service} runs at ${to}; no probe was there to see its first answer.`
+          ? watched
+            ? `${service} runs at ${to}; no right answer was seen through the overlay in time.`
+            : `${service} runs at ${to}; no probe was there to see its first answer.`
           : `${service} answers at ${to} after ${Math.round(this.#move.outageMs ?? 0)} ms.`,
       );
     } catch (thrown) {
       // Still committed: whoever owns the moves tries again, since nothing may be taken back any more.
       const error = toMoveError(thrown);
-      this.#set({ error: error.toBody() });
+      this.#set({ error: error.toBody(), failure: failureAfterCommit(this.#move, 'announce') });
       this.#ports.record(
         this.#move,
         'move.target-unreachable',
@@ -358,13 +368,20 @@ export class MoveRunner {
   #rolledBack(error: MoveError, faults: readonly string[]): Move {
     const { from, service } = this.#move;
     const now = this.#ports.now();
+    const failure = this.#move.state === 'failed' ? this.#move.failure : null;
+    const told = failureBeforeCommit(this.#move, error, faults);
+    const again = this.#move.state === 'failed' && faults.length > 0;
     this.#set({
       state: faults.length === 0 ? 'rolled-back' : 'failed',
+      owed: faults.length === 0 ? null : 'rollback',
+      // What had failed first is the cause; what is told of the rest is of this attempt.
+      failure: failure ? { ...told, phase: failure.phase, happened: failure.happened } : told,
       endedAt: now,
       pausedBefore: null,
       error: { ...error.toBody(), details: { ...error.details, ...(faults.length > 0 ? { faults } : {}) } },
       phases: this.#move.phases.map((phase) => ({ ...phase, endedAt: phase.endedAt ?? now })),
     });
+    if (again) return this.#move;
     this.#ports.record(
       this.#move,
       faults.length === 0 ? 'move.rolled-back' : 'move.rollback-failed',

@@ -8,6 +8,7 @@ import { systemClock } from '../runtime/clock.ts';
 import { DurableFile } from '../runtime/durable-file.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { Link } from '../runtime/link/link.ts';
+import { inPhase } from './in-phase.ts';
 import { PageIndex } from './page-base.ts';
 import { podIdentifier } from './pod-of-service.ts';
 import { type SentState, sendState } from './state-transfer.ts';
@@ -176,9 +177,11 @@ export class MoveSource {
     const id = podIdentifier(source.service);
     const images = join(this.#runDirectory, move, 'state');
     const result: SourceResult = { phases: [], stateBytes: 0, wireBytes: 0, aheadBytes: 0, sessions: 0 };
-    const timed = async (phase: string, act: () => Promise<void>) => {
+    const timed = async (phase: 'freeze' | 'dump' | 'ship', act: () => Promise<void>) => {
       const startedAt = systemClock.now();
-      await act();
+      await act().catch((thrown) => {
+        throw inPhase(phase, thrown);
+      });
       result.phases.push({ phase, startedAt, endedAt: systemClock.now() });
     };
     this.#busy.add(move);
@@ -238,6 +241,23 @@ export class MoveSource {
     const id = podIdentifier(source.service);
     await this.#runtime.kill(id);
     await this.#set(move, { ...source, state: 'killed' });
+  }
+
+  /**
+   * Kills what earlier moves left frozen of a service that comes here again with `epoch`: it runs elsewhere with a
+   * later epoch than theirs, so they were committed. Whoever asks for their kill later finds it done.
+   */
+  async giveUp(service: string, epoch: number): Promise<boolean> {
+    let found = false;
+    for (const [move, source] of Object.entries(this.#sources)) {
+      if (source.service !== service || source.epoch >= epoch) continue;
+      if (source.state === 'killed' || source.state === 'rolled-back') continue;
+      found = true;
+      await this.#runtime.discard(podIdentifier(service));
+      await this.#set(move, { ...source, state: 'killed' });
+      await this.#clear(move);
+    }
+    return found;
   }
 
   /** Removes what a killed pod left behind; people wait for its kill, not for this. */

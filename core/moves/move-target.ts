@@ -13,6 +13,7 @@ import { systemClock } from '../runtime/clock.ts';
 import { DurableFile } from '../runtime/durable-file.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { IncomingStream, Link } from '../runtime/link/link.ts';
+import { inPhase } from './in-phase.ts';
 import type { LifelineMount } from './lifeline-mount.ts';
 import type { PhaseTime } from './move-source.ts';
 import { readBase } from './page-base.ts';
@@ -192,7 +193,9 @@ export class MoveTarget {
     const phases: PhaseTime[] = [];
     for (const step of steps) {
       // Asked before the state is there, it begins the moment that it is.
-      const arrived = await this.#arrived(move);
+      const arrived = await this.#arrived(move).catch((thrown) => {
+        throw inPhase('ship', thrown);
+      });
       const startedAt = systemClock.now();
       if (step === 'verify') {
         if (!arrived.intact)
@@ -201,15 +204,20 @@ export class MoveTarget {
             'The state that arrived is not the one that was sent. Nothing was restored.',
             {
               move,
+              phase: 'verify',
             },
           );
         this.#targets[move] = { ...target, state: 'verified' };
       } else {
-        await this.#runtime.restore(id, join(this.#runDirectory, move, 'state'), {
-          storage: storageAt(target.storagePath),
-          deadlineMs: restoreDeadlineMs,
-        });
-        await this.#runtime.probe(id);
+        try {
+          await this.#runtime.restore(id, join(this.#runDirectory, move, 'state'), {
+            storage: storageAt(target.storagePath),
+            deadlineMs: restoreDeadlineMs,
+          });
+          await this.#runtime.probe(id);
+        } catch (thrown) {
+          throw inPhase('restore', thrown);
+        }
         await this.#set(move, { ...target, state: 'restored' });
       }
       phases.push({ phase: step, startedAt, endedAt: systemClock.now() });

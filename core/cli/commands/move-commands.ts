@@ -27,9 +27,12 @@ function report(context: CommandContext, move: Move): number {
   if (move.state !== 'rolled-back' && move.state !== 'failed') return 0;
   throw new MoveError(
     move.error?.code ?? 'MOVE_NOT_DONE',
-    move.error?.message ??
-      `The move of ${move.service} to ${move.to} ended as "${move.state}". "move journal" says why.`,
-    { ...move.error?.details, move: move.id, state: move.state },
+    move.failure
+      ? [move.failure.happened, move.error?.message, move.failure.safe, move.failure.advice]
+          .filter((sentence) => sentence !== undefined)
+          .join(' ')
+      : `The move of ${move.service} to ${move.to} ended as "${move.state}". "move journal" says why.`,
+    { ...move.error?.details, ...move.failure, move: move.id, state: move.state },
   );
 }
 

@@ -73,6 +73,8 @@ const aMove = (state: Move['state'], more: Partial<Move> = {}): Move => ({
   sessionsCarried: null,
   sessionsLost: null,
   error: null,
+  failure: null,
+  owed: null,
   ...more,
 });
 
