@@ -15,7 +15,7 @@ import { LifelineStorage } from '../moves/lifeline-storage.ts';
 import { MoveSource } from '../moves/move-source.ts';
 import { MoveTarget } from '../moves/move-target.ts';
 import { podIdentifier, podOfService, storageAt } from '../moves/pod-of-service.ts';
-import { StonePath } from '../moves/stone-path.ts';
+import { lastingGiveUpMs, lastingLimits, lastingPort, StonePath } from '../moves/stone-path.ts';
 import { Announcer } from '../overlay/announcer.ts';
 import type { OverlayIdentity } from '../overlay/identity.ts';
 import { listenRouted } from '../overlay/routed-listener.ts';
@@ -25,6 +25,7 @@ import { CriuPodRuntime } from '../pods/criu-pod-runtime.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { DurableFile } from '../runtime/durable-file.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
+import { listenLasting } from '../runtime/link/lasting-server.ts';
 import type { Link } from '../runtime/link/link.ts';
 import { secureRandom } from '../runtime/random.ts';
 import { refusedBy } from './refused-by.ts';
@@ -85,7 +86,14 @@ export async function startSiteRole(
   });
   const places = { stateDirectory: directories.state, runDirectory: directories.run };
   const mount = new LifelineMount({ ...places, tell: tellLifeline('pod'), log: context.log });
-  const source = new MoveSource({ runtime, path, ...places, log: context.log });
+  const source = new MoveSource({
+    runtime,
+    path,
+    ...places,
+    log: context.log,
+    tellProgress: (progress) =>
+      context.events.tell({ type: 'move-progress', at: systemClock.now(), ...progress }),
+  });
   const target = new MoveTarget({ host, runtime, mount, ...places });
   const livingFile = new DurableFile<Living>(join(directories.state, 'living.json'), livingSchema);
   let living = await livingFile.read({});
@@ -139,6 +147,22 @@ export async function startSiteRole(
     authorise,
     router,
     events: (event) => refusedBy(event, context),
+  });
+  /** Other sites, through their stones. */
+  const lasting = await listenLasting({
+    host: configuration.listen.address,
+    port: lastingPort(configuration.listen),
+    identity: context.identity,
+    verifyPeer: (certificate) => {
+      const peer = authorise(certificate);
+      if (peer.role !== 'site')
+        throw new MoveError('ROLE_DENIED', 'Only hosting sites come in here.', { role: peer.role });
+    },
+    handlers: router.handlers,
+    limits: lastingLimits,
+    giveUpMs: lastingGiveUpMs,
+    onLink: () => undefined,
+    onRefused: (error, peer) => context.refused(error, peer.remoteAddress ?? 'unknown'),
   });
 
   const settle = async (
@@ -313,7 +337,7 @@ export async function startSiteRole(
         return {};
       },
     },
-    recheck: () => server.recheck().length,
+    recheck: () => server.recheck().length + lasting.recheck(),
     async stop() {
       signals.stop();
       await tidying;
@@ -322,6 +346,7 @@ export async function startSiteRole(
       storage.stop();
       overlayLinks.close();
       await server.close();
+      await lasting.close();
       await path.close();
       await runtime.close();
     },

@@ -288,6 +288,20 @@ export const moveSchema = z.object({
   sessionsCarried: z.number().int().nullable(),
   sessionsLost: z.number().int().nullable(),
   error: errorBodySchema.nullable(),
+  progress: z
+    .object({
+      bytes: z.number().describe('of the state, on their way or there'),
+      totalBytes: z.number(),
+      wireBytes: z.number(),
+      bytesPerSecond: z.number().describe('of the state, since it began to go'),
+      level: z
+        .number()
+        .int()
+        .describe('of zstd, chosen by what link and processor were seen to carry; 0: none'),
+    })
+    .nullable()
+    .default(null)
+    .describe('how far the state of a frozen service has come'),
   failure: moveFailureSchema
     .nullable()
     .default(null)

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { Move, MovePhaseName, Service } from '../contract/domain.ts';
 import type { Change } from '../contract/state.ts';
 import { MoveRunner } from '../moves/move-runner.ts';
+import type { ShipProgress } from '../moves/move-source.ts';
 import { predictOutage } from '../moves/prediction.ts';
 import { killSource } from '../moves/source-kill.ts';
 import { chooseTarget } from '../moves/target-choice.ts';
@@ -88,6 +89,7 @@ export class Moves {
       sessionsCarried: null,
       sessionsLost: null,
       error: null,
+      progress: null,
       failure: null,
       owed: null,
     };
@@ -154,6 +156,15 @@ export class Moves {
     if (!runner) throw new MoveError('MOVE_ENDED', 'This move has ended already.', { state: move.state });
     runner.cancel();
     return runner.move;
+  }
+
+  /** Takes what a source tells about a state on its way. */
+  progress(event: { move: string; startedAt: number; at: number } & Omit<ShipProgress, 'move'>): void {
+    const { move, startedAt, at, bytes, totalBytes, wireBytes, level } = event;
+    const seconds = Math.max(0.001, (at - startedAt) / 1000);
+    this.#runners
+      .get(move)
+      ?.progress({ bytes, totalBytes, wireBytes, level, bytesPerSecond: Math.round(bytes / seconds) });
   }
 
   /** Takes every uncommitted move back; returns how many there were. */

@@ -4,6 +4,7 @@ import type { Client } from '../contract/channel.ts';
 import { type Move, type MovePhaseName, movePhaseNames } from '../contract/domain.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { failureAfterCommit, failureBeforeCommit } from './move-failure.ts';
+import { Patience } from './patience.ts';
 import { killSource } from './source-kill.ts';
 
 type OutputsOf<N extends keyof AgentContract> = z.output<AgentContract[N]['output']>;
@@ -52,8 +53,9 @@ const beforeCommit = new Set<MovePhaseName>([
 /** Limits of single commands to agents, in milliseconds; the dump itself is never cut short. */
 const limits = {
   prepare: 15_000,
-  source: 60_000,
-  target: 30_000,
+  /** Of a step that ships: it may be long while it moves. */
+  stepStall: 60_000,
+  step: 990_000,
   commit: 15_000,
   rollback: 10_000,
 };
@@ -71,6 +73,8 @@ export class MoveRunner {
   #pauseAt: MovePhaseName | null;
   #release: (() => void) | null = null;
   #cancelled = false;
+  /** With the step of the source that is under way. */
+  #patience: Patience | null = null;
   #delegation: Promise<Delegation> | null = null;
 
   constructor(order: MoveOrder, ports: MovePorts) {
@@ -101,6 +105,14 @@ export class MoveRunner {
       );
     this.#cancelled = true;
     this.#release?.();
+    this.#patience?.giveUp();
+  }
+
+  /** The state on its way has come so far. */
+  progress(progress: NonNullable<Move['progress']>): void {
+    if (this.#move.endedAt !== null || this.#move.state === 'committed') return;
+    this.#patience?.touch();
+    this.#set({ progress });
   }
 
   /**
@@ -180,10 +192,8 @@ export class MoveRunner {
       await this.#gate(group[0]!);
       const source = await this.#ports.agent(this.#move.from);
       this.#begin(group[0]!);
-      const result = await source.call(
-        'source.run',
-        { move: this.#move.id, steps: group },
-        { deadlineMs: limits.source },
+      const result = await this.#patiently((signal) =>
+        source.call('source.run', { move: this.#move.id, steps: group }, { deadlineMs: limits.step, signal }),
       );
       this.#took(result.phases, {
         stateBytes: result.stateBytes || this.#move.stateBytes,
@@ -205,7 +215,7 @@ export class MoveRunner {
     const result = target.call(
       'target.run',
       { move: this.#move.id, steps: ['verify', 'restore'] },
-      { deadlineMs: limits.target },
+      { deadlineMs: limits.step },
     );
     // A fault of the source comes first and is told; this one would only follow from it.
     result.catch(() => undefined);
@@ -215,7 +225,7 @@ export class MoveRunner {
   async #targetSteps(underWay: { result: Promise<TargetResult> } | null): Promise<void> {
     if (underWay) {
       this.#begin('verify');
-      this.#took((await underWay.result).phases, {});
+      this.#took((await this.#patiently(() => underWay.result)).phases, {});
       this.#checkCancelled();
       return;
     }
@@ -226,10 +236,35 @@ export class MoveRunner {
       const result = await target.call(
         'target.run',
         { move: this.#move.id, steps: group },
-        { deadlineMs: limits.target },
+        { deadlineMs: limits.step },
       );
       this.#took(result.phases, {});
       this.#checkCancelled();
+    }
+  }
+
+  /**
+   * Waits for a step as long as something moves, and until somebody takes the move back: a step that is asked for
+   * is taken back by its agent, never left to itself.
+   * @throws MoveError `STEP_STALLED`, `MOVE_CANCELLED`.
+   */
+  async #patiently<T>(act: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const patience = new Patience(limits.stepStall);
+    this.#patience = patience;
+    const gone = Promise.withResolvers<never>();
+    patience.signal.addEventListener('abort', () => gone.reject(new Error('given up')), { once: true });
+    try {
+      return await Promise.race([act(patience.signal), gone.promise]);
+    } catch (thrown) {
+      this.#checkCancelled();
+      if (!patience.ranOut) throw thrown;
+      throw new MoveError(
+        'STEP_STALLED',
+        `Nothing was heard of a step of the move for ${limits.stepStall / 1000} s.`,
+      );
+    } finally {
+      patience.end();
+      this.#patience = null;
     }
   }
 

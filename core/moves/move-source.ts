@@ -8,10 +8,12 @@ import { systemClock } from '../runtime/clock.ts';
 import { DurableFile } from '../runtime/durable-file.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { Link } from '../runtime/link/link.ts';
+import { chooseLevel, measureLevels, plainLevel, unmeasuredLevel } from './compression-choice.ts';
 import { inPhase } from './in-phase.ts';
-import { PageIndex } from './page-base.ts';
+import { PageIndex, readSample } from './page-base.ts';
+import { Patience } from './patience.ts';
 import { podIdentifier } from './pod-of-service.ts';
-import { type SentState, sendState } from './state-transfer.ts';
+import { type SentState, type StateProgress, sendState } from './state-transfer.ts';
 import type { StonePath } from './stone-path.ts';
 
 const sourcesSchema = z.record(
@@ -36,13 +38,28 @@ export interface SourceResult {
   sessions: number;
 }
 
+export interface ShipProgress extends StateProgress {
+  move: string;
+  startedAt: number;
+  level: number;
+}
+
 interface Advance {
   bytes: number;
+  /** By which what is left is compressed: measured on the pod's own pages, this processor and this link. */
+  level: number;
   /** What the target has of the pod's pages. */
   index: PageIndex;
 }
 
-const shipDeadlineMs = 55_000;
+/** A state that does not move for so long, or is not there after so long, is given up. */
+const shipStallMs = 20_000;
+const shipDeadlineMs = 900_000;
+const tellProgressMs = 200;
+/** Levels are tried on so much of what is sent ahead. */
+const sampleBytes = 1 << 18;
+/** Less than this says nothing about what a link carries. */
+const linkMeasuredFromBytes = 1 << 16;
 /** What is sent ahead has so long, may hold a freeze up for so long once all else is prepared, and be so large. */
 const advanceDeadlineMs = 10_000;
 const advanceGraceMs = 500;
@@ -61,6 +78,7 @@ export class MoveSource {
   readonly #runDirectory: string;
   readonly #file: DurableFile<Sources>;
   readonly #log: (line: string) => void;
+  readonly #tellProgress: (progress: ShipProgress) => void;
   readonly #links = new Map<string, Link>();
   /** What is sent ahead of moves, or was. */
   readonly #advances = new Map<string, { outcome: Promise<Advance | null>; stop: AbortController }>();
@@ -73,10 +91,12 @@ export class MoveSource {
     stateDirectory: string;
     runDirectory: string;
     log: (line: string) => void;
+    tellProgress: (progress: ShipProgress) => void;
   }) {
     this.#runtime = options.runtime;
     this.#path = options.path;
     this.#log = options.log;
+    this.#tellProgress = options.tellProgress;
     this.#runDirectory = join(options.runDirectory, 'leaving');
     this.#file = new DurableFile(join(options.stateDirectory, 'sources.json'), sourcesSchema);
   }
@@ -141,9 +161,11 @@ export class MoveSource {
         limitBytes: advanceLimitBytes,
         signal,
       });
+      let begun = 0;
       const send = async (): Promise<SentState> => {
         for (;;) {
           try {
+            begun = systemClock.monotonic();
             return await sendState(directory, link.openStreamNow({ kind: 'advance', move }), { signal });
           } catch (thrown) {
             // Both ends prepare at the same time: this one was first.
@@ -152,8 +174,23 @@ export class MoveSource {
           }
         }
       };
-      const [sent, index] = await Promise.all([send(), PageIndex.of(directory, signal)]);
-      return { bytes: sent.wireBytes, index };
+      const timed = send().then(({ wireBytes }) => ({
+        wireBytes,
+        bytesPerSecond:
+          wireBytes < linkMeasuredFromBytes
+            ? null
+            : wireBytes / Math.max(0.001, (systemClock.monotonic() - begun) / 1000),
+      }));
+      const [sent, index, measures] = await Promise.all([
+        timed,
+        PageIndex.of(directory, signal),
+        measureLevels(readSample(directory, sampleBytes), signal),
+      ]);
+      const level = chooseLevel(measures, sent.bytesPerSecond);
+      this.#log(
+        `move ${move}: ${Math.round((sent.bytesPerSecond ?? 0) / 1000)} kB/s to the target, zstd level ${level}`,
+      );
+      return { bytes: sent.wireBytes, index, level };
     } finally {
       await rm(directory, { recursive: true, force: true });
     }
@@ -217,11 +254,8 @@ export class MoveSource {
                 { move },
               );
             const index = advance?.index;
-            const stream = link.openStreamNow({ kind: 'state', move, onAdvance: index !== undefined });
-            const sent = await sendState(images, stream, {
-              signal: AbortSignal.timeout(shipDeadlineMs),
-              index,
-            });
+            const level = advance?.level ?? unmeasuredLevel;
+            const sent = await this.#ship(move, link, images, { index, level });
             result.stateBytes = sent.stateBytes;
             result.wireBytes = sent.wireBytes;
           });
@@ -232,6 +266,37 @@ export class MoveSource {
       this.#busy.delete(move);
     }
     return result;
+  }
+
+  /** Sends the state, and tells some times a second how far it has come. */
+  async #ship(
+    move: string,
+    link: Link,
+    images: string,
+    { index, level }: { index: PageIndex | undefined; level: number },
+  ): Promise<SentState> {
+    const startedAt = systemClock.now();
+    const patience = new Patience(shipStallMs);
+    let toldAt = 0;
+    const onProgress = (progress: StateProgress) => {
+      patience.touch();
+      const now = systemClock.monotonic();
+      if (now - toldAt < tellProgressMs) return;
+      toldAt = now;
+      this.#tellProgress({ move, startedAt, level, ...progress });
+    };
+    try {
+      const stream = link.openStreamNow({
+        kind: 'state',
+        move,
+        onAdvance: index !== undefined,
+        isPlain: level === plainLevel,
+      });
+      const signal = AbortSignal.any([patience.signal, AbortSignal.timeout(shipDeadlineMs)]);
+      return await sendState(images, stream, { signal, index, level, onProgress });
+    } finally {
+      patience.end();
+    }
   }
 
   /** After the commit: the frozen pod dies without running again, and its files go. */

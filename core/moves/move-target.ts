@@ -37,11 +37,17 @@ const stateLimitBytes = 4 * 2 ** 30;
 /** What may arrive ahead of it, and is kept in memory until it has come. */
 const advanceLimitBytes = 160 << 20;
 const arrivalSchema = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('state'), move: z.string(), onAdvance: z.boolean() }),
+  z.object({
+    kind: z.literal('state'),
+    move: z.string(),
+    onAdvance: z.boolean(),
+    isPlain: z.boolean().default(false),
+  }),
   z.object({ kind: z.literal('advance'), move: z.string() }),
 ]);
 const restoreDeadlineMs = 20_000;
-const arrivalLimitMs = 60_000;
+/** As long as the source may take to send it. */
+const arrivalLimitMs = 960_000;
 const endedKept = 20;
 
 /**
@@ -147,7 +153,7 @@ export class MoveTarget {
       const accept = () => incoming.accept();
       const refuse = (thrown: unknown) => incoming.stream.reset(toMoveError(thrown));
       if (header.kind === 'advance') this.#takeAdvance(move, accept()).catch(refuse);
-      else this.#takeState(move, target, header.onAdvance, accept).catch(refuse);
+      else this.#takeState(move, target, header, accept).catch(refuse);
     } catch (thrown) {
       incoming.refuse(toMoveError(thrown));
     }
@@ -165,7 +171,7 @@ export class MoveTarget {
   async #takeState(
     move: string,
     target: Targets[string],
-    onAdvance: boolean,
+    { onAdvance, isPlain }: { onAdvance: boolean; isPlain: boolean },
     accept: () => Duplex,
   ): Promise<void> {
     const arrival = this.#arrival(move);
@@ -176,7 +182,7 @@ export class MoveTarget {
           move,
         });
       const directory = join(this.#runDirectory, move, 'state');
-      const received = await receiveState(accept(), directory, stateLimitBytes, base);
+      const received = await receiveState(accept(), directory, stateLimitBytes, { base, isPlain });
       this.#ahead.delete(move);
       this.#targets[move] = { ...target, state: 'received' };
       arrival.resolve(received);

@@ -81,6 +81,16 @@ function RunningMove({ move }: { move: Move }) {
         </StateWord>
       </header>
       <Waterfall move={move} />
+      {move.progress && (
+        <p className="figures">
+          <progress
+            aria-label={text.move.shipped}
+            value={move.progress.bytes}
+            max={Math.max(1, move.progress.totalBytes)}
+          />{' '}
+          {text.move.progress(move.progress)}
+        </p>
+      )}
       <MoveFault move={move} />
       <div className="actions">
         {move.state === 'paused' && (

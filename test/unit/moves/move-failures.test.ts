@@ -41,6 +41,7 @@ const begun: Move = {
   sessionsCarried: null,
   sessionsLost: null,
   error: null,
+  progress: null,
   failure: null,
   owed: null,
 };
