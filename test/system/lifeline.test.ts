@@ -99,7 +99,7 @@ describe.skipIf(why !== null)(`the lifeline${why ? ` (${why})` : ''}`, () => {
 
   it('carries files, written through and read, over three changes of the stone’s address without an error', async () => {
     await until('the stored file is read over the lifeline', storedAnswers, 60_000);
-    const working = world.hosts.run('b1', workOnStorage, 60_000);
+    const working = world.hosts.run('b1', workOnStorage, { limitMs: 60_000 });
     for (let turn = 0; turn < 3; turn += 1) {
       await new Promise((resolve) => setTimeout(resolve, 2_500));
       // Its old addresses go at once: nothing that uses them can go on by itself.

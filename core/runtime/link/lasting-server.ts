@@ -5,8 +5,7 @@ import { MoveError, toMoveError } from '../errors.ts';
 import { decodeOpening, encodeReply, openingBytes } from './lasting-opening.ts';
 import { LastingWay } from './lasting-way.ts';
 import type { Link, LinkHandlers, LinkLimits, VerifyPeer } from './link.ts';
-import type { RefusedPeer } from './link-server.ts';
-import { acceptLink, type LinkIdentity, plainAddress } from './link-tls.ts';
+import { acceptLink, type LinkIdentity, plainAddress, type RefusedPeer } from './link-tls.ts';
 
 export interface LastingServerOptions {
   host: string;
