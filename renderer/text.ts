@@ -8,7 +8,7 @@ import type {
 } from '../core/contract/domain.ts';
 import { secrecySentence } from '../core/contract/path-secrecy.ts';
 import type { Preflight } from '../core/contract/preflight.ts';
-import { count, duration, place, seconds, span, timeWithMs } from './format.ts';
+import { bytes, count, duration, place, seconds, span, timeWithMs } from './format.ts';
 
 /** Every text of the window, in one place. Sentence case, plain verbs, no exclamation. */
 export const text = {
@@ -208,6 +208,9 @@ export const text = {
     },
     lost: (lost: number | null, carried: number) =>
       lost === null ? `${carried} carried` : `${lost} of ${Math.max(lost, carried)} lost`,
+    shipped: 'State on its way',
+    progress: (p: NonNullable<Move['progress']>) =>
+      `${bytes(p.bytes)} of ${bytes(p.totalBytes)}, ${bytes(p.bytesPerSecond)} a second, ${p.level === 0 ? 'not compressed' : `${bytes(p.wireBytes)} on the wire`}`,
     details: (m: Move) => `Details of the move at ${timeWithMs(m.startedAt)}`,
     requestedBy: 'asked by',
     reason: 'reason',

@@ -15,7 +15,7 @@ import { LifelineStorage } from '../moves/lifeline-storage.ts';
 import { MoveSource } from '../moves/move-source.ts';
 import { MoveTarget } from '../moves/move-target.ts';
 import { podIdentifier, podOfService, storageAt } from '../moves/pod-of-service.ts';
-import { StonePath } from '../moves/stone-path.ts';
+import { lastingGiveUpMs, lastingLimits, lastingPort, StonePath } from '../moves/stone-path.ts';
 import { Announcer } from '../overlay/announcer.ts';
 import type { OverlayIdentity } from '../overlay/identity.ts';
 import { listenRouted } from '../overlay/routed-listener.ts';
@@ -25,6 +25,7 @@ import { CriuPodRuntime } from '../pods/criu-pod-runtime.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { DurableFile } from '../runtime/durable-file.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
+import { listenLasting } from '../runtime/link/lasting-server.ts';
 import type { Link } from '../runtime/link/link.ts';
 import { secureRandom } from '../runtime/random.ts';
 import { readSiteFacts } from '../sites/site-facts.ts';
@@ -89,7 +90,14 @@ export async function startSiteRole(
   });
   const places = { stateDirectory: directories.state, runDirectory: directories.run };
   const mount = new LifelineMount({ ...places, tell: tellLifeline('pod'), log: context.log });
-  const source = new MoveSource({ runtime, path, ...places, log: context.log });
+  const source = new MoveSource({
+    runtime,
+    path,
+    ...places,
+    log: context.log,
+    tellProgress: (progress) =>
+      context.events.tell({ type: 'move-progress', at: systemClock.now(), ...progress }),
+  });
   const target = new MoveTarget({ host, runtime, mount, ...places });
   const livingFile = new DurableFile<Living>(join(directories.state, 'living.json'), livingSchema);
   let living = await livingFile.read({});
@@ -145,6 +153,22 @@ export async function startSiteRole(
     authorise,
     router,
     events: (event) => refusedBy(event, context),
+  });
+  /** Other sites, through their stones. */
+  const lasting = await listenLasting({
+    host: configuration.listen.address,
+    port: lastingPort(configuration.listen),
+    identity: context.identity,
+    verifyPeer: (certificate) => {
+      const peer = authorise(certificate);
+      if (peer.role !== 'site')
+        throw new MoveError('ROLE_DENIED', 'Only hosting sites come in here.', { role: peer.role });
+    },
+    handlers: router.handlers,
+    limits: lastingLimits,
+    giveUpMs: lastingGiveUpMs,
+    onLink: () => undefined,
+    onRefused: (error, peer) => context.refused(error, peer.remoteAddress ?? 'unknown'),
   });
 
   const settle = async (
@@ -233,6 +257,7 @@ export async function startSiteRole(
       },
       'site.start': async ({ service, delegation }) => {
         const id = podIdentifier(service.hostname);
+        await source.giveUp(service.hostname, delegation.epoch);
         await runtime.discard(id);
         await runtime.create(podOfService(service), {
           storage: storageAt(service.storage?.path ?? null),
@@ -286,8 +311,12 @@ export async function startSiteRole(
         return done;
       },
       'source.kill': async ({ move }) => {
-        const service = source.list().find((known) => known.move === move)?.service;
-        if (service && living[service]) await forget(service);
+        const known = source.list().find((one) => one.move === move);
+        const service = known?.service;
+        // Asked again after the service has come back here: what it asks for was done then.
+        const here = service ? living[service] : undefined;
+        if (known?.state === 'killed' && here && here.epoch >= known.epoch) return {};
+        if (service && here) await forget(service);
         await source.kill(move);
         tidying = tidying
           .then(async () => {
@@ -314,6 +343,11 @@ export async function startSiteRole(
       },
       'target.prepare': async (order) => {
         await tidying;
+        const { hostname } = order.service;
+        if (await source.giveUp(hostname, order.epoch)) {
+          await forget(hostname);
+          await target.left(hostname);
+        }
         await target.prepare(order);
         return {};
       },
@@ -331,7 +365,7 @@ export async function startSiteRole(
         return {};
       },
     },
-    recheck: () => server.recheck().length,
+    recheck: () => server.recheck().length + lasting.recheck(),
     async stop() {
       signals.stop();
       await tidying;
@@ -340,6 +374,7 @@ export async function startSiteRole(
       storage.stop();
       overlayLinks.close();
       await server.close();
+      await lasting.close();
       await path.close();
       await runtime.close();
     },

@@ -267,6 +267,15 @@ export const movePhaseSchema = z.object({
 });
 export type MovePhase = z.infer<typeof movePhaseSchema>;
 
+/** What a person is told about a move that did not go as it should: one sentence each. */
+export const moveFailureSchema = z.object({
+  phase: movePhaseNameSchema,
+  happened: z.string().describe('what happened'),
+  safe: z.string().describe('what is safe'),
+  advice: z.string().describe('what to do'),
+});
+export type MoveFailure = z.infer<typeof moveFailureSchema>;
+
 export const moveSchema = z.object({
   id: z.string(),
   service: z.string(),
@@ -294,6 +303,31 @@ export const moveSchema = z.object({
   sessionsCarried: z.number().int().nullable(),
   sessionsLost: z.number().int().nullable(),
   error: errorBodySchema.nullable(),
+  progress: z
+    .object({
+      bytes: z.number().describe('of the state, on their way or there'),
+      totalBytes: z.number(),
+      wireBytes: z.number(),
+      bytesPerSecond: z.number().describe('of the state, since it began to go'),
+      level: z
+        .number()
+        .int()
+        .describe('of zstd, chosen by what link and processor were seen to carry; 0: none'),
+    })
+    .nullable()
+    .default(null)
+    .describe('how far the state of a frozen service has come'),
+  failure: moveFailureSchema
+    .nullable()
+    .default(null)
+    .describe('where, how and how safely it failed, and what to do'),
+  owed: z
+    .enum(['kill', 'rollback'])
+    .nullable()
+    .default(null)
+    .describe(
+      'what is still tried because a host did not answer: to have the frozen copy at the source killed, or to take the move back',
+    ),
 });
 export type Move = z.infer<typeof moveSchema>;
 

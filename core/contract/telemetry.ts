@@ -15,6 +15,17 @@ export const telemetrySchema = z.object({
       maximumMs: z.number().nullable(),
     }),
   ),
+  transfers: z
+    .array(
+      z.object({
+        move: z.string(),
+        bytes: z.number(),
+        totalBytes: z.number(),
+        bytesPerSecond: z.number(),
+      }),
+    )
+    .default([])
+    .describe('states on their way'),
   links: z.array(
     z.object({
       host: z.string(),

@@ -456,6 +456,7 @@ export class AttachedFleet {
     const { recorder } = this.context;
     if (event.type === 'links') this.observer.links(host, event.links);
     else if (event.type === 'admitted') this.visitors.admitted(host, event);
+    else if (event.type === 'move-progress') this.moves.progress(event);
     else if (event.type === 'attack') this.response.report(host, event);
     else if (event.type === 'overlay-flood') this.nodeFloods.report(host, event);
     else if (event.type === 'refused') {

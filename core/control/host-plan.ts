@@ -1,6 +1,7 @@
 import type { AgentConfiguration, Endpoint } from '../contract/agent-contract.ts';
 import type { FleetHost, FleetInventory } from '../fleet/inventory.ts';
 import type { LabHost, LabManifest } from '../lab/manifest.ts';
+import { lastingPort } from '../moves/stone-path.ts';
 import { suitableSuccessorListLength } from '../ring/ring-node-options.ts';
 import { MoveError } from '../runtime/errors.ts';
 
@@ -82,7 +83,13 @@ export function rolesOf(
       stone: {
         isp: host.isp ?? '',
         listen: stoneEndpoint(host),
-        allowed: [...overlay, ...hosts.filter((other) => other.role === 'site').map(endpointOf)],
+        allowed: [
+          ...overlay,
+          ...hosts
+            .filter((other) => other.role === 'site')
+            .map(endpointOf)
+            .map((site) => ({ ...site, port: lastingPort(site) })),
+        ],
       },
     };
   const stone = host.viaStone ? manifest.hosts[host.viaStone] : undefined;

@@ -2,7 +2,9 @@ import { randomUUID } from 'node:crypto';
 import type { Move, MovePhaseName, Service } from '../contract/domain.ts';
 import type { Change } from '../contract/state.ts';
 import { MoveRunner } from '../moves/move-runner.ts';
+import type { ShipProgress } from '../moves/move-source.ts';
 import { predictOutage } from '../moves/prediction.ts';
+import { killSource } from '../moves/source-kill.ts';
 import { chooseTarget } from '../moves/target-choice.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { type ControlContext, requireNotHalted, serviceOf, siteOf } from './control-context.ts';
@@ -14,7 +16,8 @@ import type { ServiceKeys } from './service-keys.ts';
 const ended = new Set<Move['state']>(['done', 'rolled-back', 'failed']);
 /** How often people's seats ask while a service moves, in milliseconds. */
 const movePaceMs = 10;
-const retryCommittedMs = 2_000;
+/** How often a host that did not answer is asked again for what a move still needs of it. */
+const retryMs = 2_000;
 const movesKept = 200;
 
 /** Starts, watches, takes back and recovers moves. One move a service at a time. */
@@ -28,6 +31,9 @@ export class Moves {
   /** Called when a move that somebody had asked for by hand was taken back. */
   onTakenBack: () => void = () => undefined;
   #stopped = false;
+  /** Moves that are brought to their end: said once, however often that is tried. */
+  readonly #recovering = new Set<string>();
+  readonly #killing = new Set<string>();
 
   constructor(context: ControlContext, keys: ServiceKeys, seats: () => readonly Seat[]) {
     this.#context = context;
@@ -90,6 +96,9 @@ export class Moves {
       sessionsCarried: null,
       sessionsLost: null,
       error: null,
+      progress: null,
+      failure: null,
+      owed: null,
     };
     this.#record(
       move,
@@ -156,11 +165,20 @@ export class Moves {
     return runner.move;
   }
 
+  /** Takes what a source tells about a state on its way. */
+  progress(event: { move: string; startedAt: number; at: number } & Omit<ShipProgress, 'move'>): void {
+    const { move, startedAt, at, bytes, totalBytes, wireBytes, level } = event;
+    const seconds = Math.max(0.001, (at - startedAt) / 1000);
+    this.#runners
+      .get(move)
+      ?.progress({ bytes, totalBytes, wireBytes, level, bytesPerSecond: Math.round(bytes / seconds) });
+  }
+
   /** Takes every uncommitted move back; returns how many there were. */
   takeAllBack(): number {
     let count = 0;
     for (const runner of this.#runners.values()) {
-      if (runner.move.state === 'committed') continue;
+      if (runner.move.state === 'committed' || runner.move.endedAt !== null) continue;
       runner.cancel();
       count += 1;
     }
@@ -168,26 +186,29 @@ export class Moves {
   }
 
   /**
-   * Brings moves to an end that an earlier controller left: committed ones forward, all others back.
-   * Agents are asked first by the calls themselves: each is idempotent and fenced.
+   * Brings moves to an end that an earlier controller left: committed ones forward, all others back, and goes on
+   * with what hosts still owe. Agents are asked first by the calls themselves: each is idempotent and fenced.
    */
   recover(): void {
     for (const move of Object.values(this.#context.store.state.moves)) {
-      if (ended.has(move.state) || this.#runners.has(move.id)) continue;
+      if (move.owed === 'kill' && ended.has(move.state)) this.#killLater(move);
+      if ((ended.has(move.state) && move.owed !== 'rollback') || this.#runners.has(move.id)) continue;
       const description = this.#context.services.get(move.service);
       if (!description) continue;
       const runner = new MoveRunner(
         { move: { ...move, pausedBefore: null }, service: description, pauseAt: null },
         this.#ports(),
       );
-      this.#record(
-        runner.move,
-        'observation',
-        'move.recovering',
-        move.state === 'committed'
-          ? `The move of ${move.service} had been committed; it is carried to its end.`
-          : `The move of ${move.service} had not been committed; it is taken back.`,
-      );
+      if (!this.#recovering.has(move.id))
+        this.#record(
+          runner.move,
+          'observation',
+          'move.recovering',
+          move.state === 'committed'
+            ? `The move of ${move.service} had been committed; it is carried to its end.`
+            : `The move of ${move.service} had not been committed; it is taken back.`,
+        );
+      this.#recovering.add(move.id);
       this.#follow(
         runner,
         move.state === 'committed' ? runner.resumeCommitted() : runner.resumeUncommitted(),
@@ -210,14 +231,43 @@ export class Moves {
       this.#runners.delete(move.id);
       this.#wake();
       if (move.state === 'rolled-back' && move.requestedBy !== 'policy' && !this.#stopped) this.onTakenBack();
-      // Committed and not at its end: nothing may be taken back, so it is tried until the target answers.
-      if (move.state !== 'committed' || this.#stopped) return;
-      const timer = setTimeout(() => {
-        this.#timers.delete(timer);
-        this.recover();
-      }, retryCommittedMs);
-      this.#timers.add(timer);
+      if (ended.has(move.state) && move.owed !== 'rollback') this.#recovering.delete(move.id);
+      // Committed and not at its end, nothing may be taken back; what hosts owe is asked for until they answer.
+      if (move.state === 'committed' || move.owed !== null) this.#later(() => this.recover());
     });
+  }
+
+  #later(act: () => void): void {
+    if (this.#stopped) return;
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      act();
+    }, retryMs);
+    this.#timers.add(timer);
+  }
+
+  /** Has the frozen copy that a move left behind killed as soon as its site answers, however long that takes. */
+  #killLater(move: Move): void {
+    if (this.#killing.has(move.id)) return;
+    this.#killing.add(move.id);
+    const again = async (): Promise<void> => {
+      const objection = await killSource(this.#context, move);
+      if (this.#stopped) return;
+      if (objection) {
+        this.#later(() => void again());
+        return;
+      }
+      this.#killing.delete(move.id);
+      const now = this.#context.store.state.moves[move.id];
+      if (!now) return;
+      this.#record(
+        { ...now, owed: null, failure: now.failure?.phase === 'commit' ? null : now.failure },
+        'observation',
+        'move.source-killed',
+        `The frozen copy at ${now.from} is killed, now that ${now.from} answers again.`,
+      );
+    };
+    void again();
   }
 
   #ports(): ConstructorParameters<typeof MoveRunner>[1] {
@@ -247,7 +297,9 @@ export class Moves {
         const seat = this.#seats().find(
           (candidate) => candidate.path === 'overlay' && candidate.service === service,
         );
-        return seat ? seat.firstRightAnswer(notBefore, limitMs) : Promise.resolve(null);
+        return seat
+          ? seat.firstRightAnswer(notBefore, limitMs).then((at) => ({ watched: true, at }))
+          : Promise.resolve({ watched: false, at: null });
       },
       now: () => clock.now(),
       record: (move, type, text) => this.#record(move, 'observation', type, text),
@@ -259,7 +311,8 @@ export class Moves {
   }
 
   #record(move: Move, kind: 'intent' | 'observation', type: string, text: string): void {
-    const service = this.#serviceAfter(move);
+    // A late word about a move that is over says nothing about where its service is now.
+    const isLate = type === 'move.source-killed' && move.state === 'done';
     this.#context.recorder.record({
       kind,
       type,
@@ -269,12 +322,16 @@ export class Moves {
       actor: move.requestedBy,
       changes: [
         { op: 'upsert', collection: 'moves', id: move.id, value: move },
-        { op: 'patch', collection: 'services', id: move.service, value: service },
+        ...(isLate ? [] : [this.#serviceChange(move)]),
         ...(type === 'move.started' ? this.#overtaken(move) : []),
         ...this.#forgotten(),
       ],
     });
     this.#wake();
+  }
+
+  #serviceChange(move: Move): Change {
+    return { op: 'patch', collection: 'services', id: move.service, value: this.#serviceAfter(move) };
   }
 
   /** What a move says about its service: where it is and which epoch counts follows from the commit alone. */
@@ -298,7 +355,9 @@ export class Moves {
   }
 
   #forgotten(): { op: 'remove'; collection: 'moves'; id: string }[] {
-    const moves = Object.values(this.#context.store.state.moves).filter((move) => ended.has(move.state));
+    const moves = Object.values(this.#context.store.state.moves).filter(
+      (move) => ended.has(move.state) && move.owed === null,
+    );
     return moves
       .sort((a, b) => a.startedAt - b.startedAt)
       .slice(0, Math.max(0, moves.length - movesKept))

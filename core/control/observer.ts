@@ -399,7 +399,19 @@ export class Observer {
       if (last && endOf(last) > at + 60_000)
         this.#context.log(`the clock of ${seat.host} runs ahead of this one`);
     }
-    const telemetry: Telemetry = { at, latency, links: [...this.#links.values()] };
+    const transfers = Object.values(this.#context.store.state.moves).flatMap(({ id, endedAt, progress }) =>
+      endedAt !== null || progress === null
+        ? []
+        : [
+            {
+              move: id,
+              bytes: progress.bytes,
+              totalBytes: progress.totalBytes,
+              bytesPerSecond: progress.bytesPerSecond,
+            },
+          ],
+    );
+    const telemetry: Telemetry = { at, latency, transfers, links: [...this.#links.values()] };
     for (const listener of this.#telemetryListeners) listener(telemetry);
   }
 

@@ -3,6 +3,9 @@ import type { AgentContract, Delegation, Endpoint, ServiceDescription } from '..
 import type { Client } from '../contract/channel.ts';
 import { type Move, type MovePhaseName, movePhaseNames } from '../contract/domain.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
+import { failureAfterCommit, failureBeforeCommit } from './move-failure.ts';
+import { Patience } from './patience.ts';
+import { killSource } from './source-kill.ts';
 
 type OutputsOf<N extends keyof AgentContract> = z.output<AgentContract[N]['output']>;
 
@@ -17,8 +20,12 @@ export interface MovePorts {
   endpoint(site: string): Endpoint;
   /** Lets overlay nodes dial the target ahead of need; a head start, never a condition. */
   warm(target: Endpoint): void;
-  /** When the first right answer came through the overlay at or after `notBefore`; null when none came in time. */
-  firstAnswer(service: string, notBefore: number, limitMs: number): Promise<number | null>;
+  /** When the first right answer came through the overlay at or after `notBefore`; null when none came in time or nobody watched. */
+  firstAnswer(
+    service: string,
+    notBefore: number,
+    limitMs: number,
+  ): Promise<{ watched: boolean; at: number | null }>;
   now(): number;
 }
 
@@ -46,9 +53,9 @@ const beforeCommit = new Set<MovePhaseName>([
 /** Limits of single commands to agents, in milliseconds; the dump itself is never cut short. */
 const limits = {
   prepare: 15_000,
-  source: 60_000,
-  target: 30_000,
-  kill: 4_000,
+  /** Of a step that ships: it may be long while it moves. */
+  stepStall: 60_000,
+  step: 990_000,
   commit: 15_000,
   rollback: 10_000,
 };
@@ -66,6 +73,8 @@ export class MoveRunner {
   #pauseAt: MovePhaseName | null;
   #release: (() => void) | null = null;
   #cancelled = false;
+  /** With the step of the source that is under way. */
+  #patience: Patience | null = null;
   #delegation: Promise<Delegation> | null = null;
 
   constructor(order: MoveOrder, ports: MovePorts) {
@@ -96,6 +105,14 @@ export class MoveRunner {
       );
     this.#cancelled = true;
     this.#release?.();
+    this.#patience?.giveUp();
+  }
+
+  /** The state on its way has come so far. */
+  progress(progress: NonNullable<Move['progress']>): void {
+    if (this.#move.endedAt !== null || this.#move.state === 'committed') return;
+    this.#patience?.touch();
+    this.#set({ progress });
   }
 
   /**
@@ -175,10 +192,8 @@ export class MoveRunner {
       await this.#gate(group[0]!);
       const source = await this.#ports.agent(this.#move.from);
       this.#begin(group[0]!);
-      const result = await source.call(
-        'source.run',
-        { move: this.#move.id, steps: group },
-        { deadlineMs: limits.source },
+      const result = await this.#patiently((signal) =>
+        source.call('source.run', { move: this.#move.id, steps: group }, { deadlineMs: limits.step, signal }),
       );
       this.#took(result.phases, {
         stateBytes: result.stateBytes || this.#move.stateBytes,
@@ -200,7 +215,7 @@ export class MoveRunner {
     const result = target.call(
       'target.run',
       { move: this.#move.id, steps: ['verify', 'restore'] },
-      { deadlineMs: limits.target },
+      { deadlineMs: limits.step },
     );
     // A fault of the source comes first and is told; this one would only follow from it.
     result.catch(() => undefined);
@@ -210,7 +225,7 @@ export class MoveRunner {
   async #targetSteps(underWay: { result: Promise<TargetResult> } | null): Promise<void> {
     if (underWay) {
       this.#begin('verify');
-      this.#took((await underWay.result).phases, {});
+      this.#took((await this.#patiently(() => underWay.result)).phases, {});
       this.#checkCancelled();
       return;
     }
@@ -221,10 +236,35 @@ export class MoveRunner {
       const result = await target.call(
         'target.run',
         { move: this.#move.id, steps: group },
-        { deadlineMs: limits.target },
+        { deadlineMs: limits.step },
       );
       this.#took(result.phases, {});
       this.#checkCancelled();
+    }
+  }
+
+  /**
+   * Waits for a step as long as something moves, and until somebody takes the move back: a step that is asked for
+   * is taken back by its agent, never left to itself.
+   * @throws MoveError `STEP_STALLED`, `MOVE_CANCELLED`.
+   */
+  async #patiently<T>(act: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const patience = new Patience(limits.stepStall);
+    this.#patience = patience;
+    const gone = Promise.withResolvers<never>();
+    patience.signal.addEventListener('abort', () => gone.reject(new Error('given up')), { once: true });
+    try {
+      return await Promise.race([act(patience.signal), gone.promise]);
+    } catch (thrown) {
+      this.#checkCancelled();
+      if (!patience.ranOut) throw thrown;
+      throw new MoveError(
+        'STEP_STALLED',
+        `Nothing was heard of a step of the move for ${limits.stepStall / 1000} s.`,
+      );
+    } finally {
+      patience.end();
+      this.#patience = null;
     }
   }
 
@@ -245,18 +285,15 @@ export class MoveRunner {
     const { id, from, to, service, epoch } = this.#move;
     try {
       // An unreachable source is frozen and fenced, and nothing thaws it any more: its kill may come late.
-      await this.#ports
-        .agent(from)
-        .then((source) => source.call('source.kill', { move: id }, { deadlineMs: limits.kill }))
-        .then(
-          () => this.#ports.record(this.#move, 'move.source-killed', `The frozen copy at ${from} is killed.`),
-          (thrown) =>
-            this.#ports.record(
-              this.#move,
-              'move.source-unreachable',
-              `${from} could not confirm the kill (${toMoveError(thrown).message}) Its copy is frozen and fenced and never runs again.`,
-            ),
-        );
+      const objection = await killSource(this.#ports, this.#move);
+      this.#set({ owed: objection ? 'kill' : null });
+      this.#ports.record(
+        this.#move,
+        objection ? 'move.source-unreachable' : 'move.source-killed',
+        objection
+          ? `${from} could not confirm the kill (${objection.message}) Its copy is frozen and fenced and never runs again; it is tried again.`
+          : `The frozen copy at ${from} is killed.`,
+      );
       this.#end('commit');
       await this.#gate('announce');
       this.#begin('announce');
@@ -272,7 +309,7 @@ export class MoveRunner {
       await this.#gate('firstAnswer');
       this.#begin('firstAnswer');
       const announced = this.#move.phases.find((phase) => phase.phase === 'announce');
-      const answered = await this.#ports.firstAnswer(
+      const { at: answered, watched } = await this.#ports.firstAnswer(
         service,
         announced?.startedAt ?? this.#ports.now(),
         15_000,
@@ -282,6 +319,12 @@ export class MoveRunner {
       this.#set({
         state: 'done',
         error: null,
+        failure:
+          answered === null && watched
+            ? failureAfterCommit(this.#move, 'firstAnswer')
+            : this.#move.owed === 'kill'
+              ? failureAfterCommit(this.#move, 'commit')
+              : null,
         endedAt: this.#ports.now(),
         outageMs: answered !== null && frozen ? Math.max(0, answered - frozen.startedAt) : null,
       });
@@ -289,13 +332,15 @@ export class MoveRunner {
         this.#move,
         'move.done',
         answered === null
-          ? `${service} runs at ${to}; no probe was there to see its first answer.`
+          ? watched
+            ? `${service} runs at ${to}; no right answer was seen through the overlay in time.`
+            : `${service} runs at ${to}; no probe was there to see its first answer.`
           : `${service} answers at ${to} after ${Math.round(this.#move.outageMs ?? 0)} ms.`,
       );
     } catch (thrown) {
       // Still committed: whoever owns the moves tries again, since nothing may be taken back any more.
       const error = toMoveError(thrown);
-      this.#set({ error: error.toBody() });
+      this.#set({ error: error.toBody(), failure: failureAfterCommit(this.#move, 'announce') });
       this.#ports.record(
         this.#move,
         'move.target-unreachable',
@@ -358,13 +403,20 @@ export class MoveRunner {
   #rolledBack(error: MoveError, faults: readonly string[]): Move {
     const { from, service } = this.#move;
     const now = this.#ports.now();
+    const failure = this.#move.state === 'failed' ? this.#move.failure : null;
+    const told = failureBeforeCommit(this.#move, error, faults);
+    const again = this.#move.state === 'failed' && faults.length > 0;
     this.#set({
       state: faults.length === 0 ? 'rolled-back' : 'failed',
+      owed: faults.length === 0 ? null : 'rollback',
+      // What had failed first is the cause; what is told of the rest is of this attempt.
+      failure: failure ? { ...told, phase: failure.phase, happened: failure.happened } : told,
       endedAt: now,
       pausedBefore: null,
       error: { ...error.toBody(), details: { ...error.details, ...(faults.length > 0 ? { faults } : {}) } },
       phases: this.#move.phases.map((phase) => ({ ...phase, endedAt: phase.endedAt ?? now })),
     });
+    if (again) return this.#move;
     this.#ports.record(
       this.#move,
       faults.length === 0 ? 'move.rolled-back' : 'move.rollback-failed',

@@ -9,10 +9,13 @@ import { systemClock } from '../runtime/clock.ts';
 import { DurableFile } from '../runtime/durable-file.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { Link } from '../runtime/link/link.ts';
-import { PageIndex } from './page-base.ts';
+import { chooseLevel, measureLevels, plainLevel, unmeasuredLevel } from './compression-choice.ts';
+import { inPhase } from './in-phase.ts';
+import { PageIndex, readSample } from './page-base.ts';
+import { Patience } from './patience.ts';
 import { podIdentifier } from './pod-of-service.ts';
 import { rehearse } from './rehearsal.ts';
-import { type SentState, sendState } from './state-transfer.ts';
+import { type SentState, type StateProgress, sendState } from './state-transfer.ts';
 import type { StonePath } from './stone-path.ts';
 
 const sourcesSchema = z.record(
@@ -37,13 +40,28 @@ export interface SourceResult {
   sessions: number;
 }
 
+export interface ShipProgress extends StateProgress {
+  move: string;
+  startedAt: number;
+  level: number;
+}
+
 interface Advance {
   bytes: number;
+  /** By which what is left is compressed: measured on the pod's own pages, this processor and this link. */
+  level: number;
   /** What the target has of the pod's pages. */
   index: PageIndex;
 }
 
-const shipDeadlineMs = 55_000;
+/** A state that does not move for so long, or is not there after so long, is given up. */
+const shipStallMs = 20_000;
+const shipDeadlineMs = 900_000;
+const tellProgressMs = 200;
+/** Levels are tried on so much of what is sent ahead. */
+const sampleBytes = 1 << 18;
+/** Less than this says nothing about what a link carries. */
+const linkMeasuredFromBytes = 1 << 16;
 /** What is sent ahead has so long, may hold a freeze up for so long once all else is prepared, and be so large. */
 const advanceDeadlineMs = 10_000;
 const advanceGraceMs = 500;
@@ -66,6 +84,7 @@ export class MoveSource {
   readonly #runDirectory: string;
   readonly #file: DurableFile<Sources>;
   readonly #log: (line: string) => void;
+  readonly #tellProgress: (progress: ShipProgress) => void;
   readonly #links = new Map<string, Link>();
   /** What is sent ahead of moves, or was. */
   readonly #advances = new Map<string, { outcome: Promise<Advance | null>; stop: AbortController }>();
@@ -82,10 +101,12 @@ export class MoveSource {
     stateDirectory: string;
     runDirectory: string;
     log: (line: string) => void;
+    tellProgress: (progress: ShipProgress) => void;
   }) {
     this.#runtime = options.runtime;
     this.#path = options.path;
     this.#log = options.log;
+    this.#tellProgress = options.tellProgress;
     this.#runDirectory = join(options.runDirectory, 'leaving');
     this.#file = new DurableFile(join(options.stateDirectory, 'sources.json'), sourcesSchema);
     this.#rehearsedFile = new DurableFile(
@@ -209,9 +230,11 @@ export class MoveSource {
         limitBytes: advanceLimitBytes,
         signal,
       });
+      let begun = 0;
       const send = async (): Promise<SentState> => {
         for (;;) {
           try {
+            begun = systemClock.monotonic();
             return await sendState(directory, link.openStreamNow({ kind: 'advance', move }), { signal });
           } catch (thrown) {
             // Both ends prepare at the same time: this one was first.
@@ -220,8 +243,23 @@ export class MoveSource {
           }
         }
       };
-      const [sent, index] = await Promise.all([send(), PageIndex.of(directory, signal)]);
-      return { bytes: sent.wireBytes, index };
+      const timed = send().then(({ wireBytes }) => ({
+        wireBytes,
+        bytesPerSecond:
+          wireBytes < linkMeasuredFromBytes
+            ? null
+            : wireBytes / Math.max(0.001, (systemClock.monotonic() - begun) / 1000),
+      }));
+      const [sent, index, measures] = await Promise.all([
+        timed,
+        PageIndex.of(directory, signal),
+        measureLevels(readSample(directory, sampleBytes), signal),
+      ]);
+      const level = chooseLevel(measures, sent.bytesPerSecond);
+      this.#log(
+        `move ${move}: ${Math.round((sent.bytesPerSecond ?? 0) / 1000)} kB/s to the target, zstd level ${level}`,
+      );
+      return { bytes: sent.wireBytes, index, level };
     } finally {
       await rm(directory, { recursive: true, force: true });
     }
@@ -245,9 +283,11 @@ export class MoveSource {
     const id = podIdentifier(source.service);
     const images = join(this.#runDirectory, move, 'state');
     const result: SourceResult = { phases: [], stateBytes: 0, wireBytes: 0, aheadBytes: 0, sessions: 0 };
-    const timed = async (phase: string, act: () => Promise<void>) => {
+    const timed = async (phase: 'freeze' | 'dump' | 'ship', act: () => Promise<void>) => {
       const startedAt = systemClock.now();
-      await act();
+      await act().catch((thrown) => {
+        throw inPhase(phase, thrown);
+      });
       result.phases.push({ phase, startedAt, endedAt: systemClock.now() });
     };
     this.#busy.add(move);
@@ -284,11 +324,8 @@ export class MoveSource {
                 { move },
               );
             const index = advance?.index;
-            const stream = link.openStreamNow({ kind: 'state', move, onAdvance: index !== undefined });
-            const sent = await sendState(images, stream, {
-              signal: AbortSignal.timeout(shipDeadlineMs),
-              index,
-            });
+            const level = advance?.level ?? unmeasuredLevel;
+            const sent = await this.#ship(move, link, images, { index, level });
             result.stateBytes = sent.stateBytes;
             result.wireBytes = sent.wireBytes;
           });
@@ -301,6 +338,37 @@ export class MoveSource {
     return result;
   }
 
+  /** Sends the state, and tells some times a second how far it has come. */
+  async #ship(
+    move: string,
+    link: Link,
+    images: string,
+    { index, level }: { index: PageIndex | undefined; level: number },
+  ): Promise<SentState> {
+    const startedAt = systemClock.now();
+    const patience = new Patience(shipStallMs);
+    let toldAt = 0;
+    const onProgress = (progress: StateProgress) => {
+      patience.touch();
+      const now = systemClock.monotonic();
+      if (now - toldAt < tellProgressMs) return;
+      toldAt = now;
+      this.#tellProgress({ move, startedAt, level, ...progress });
+    };
+    try {
+      const stream = link.openStreamNow({
+        kind: 'state',
+        move,
+        onAdvance: index !== undefined,
+        isPlain: level === plainLevel,
+      });
+      const signal = AbortSignal.any([patience.signal, AbortSignal.timeout(shipDeadlineMs)]);
+      return await sendState(images, stream, { signal, index, level, onProgress });
+    } finally {
+      patience.end();
+    }
+  }
+
   /** After the commit: the frozen pod dies without running again, and its files go. */
   async kill(move: string): Promise<void> {
     const source = this.#source(move);
@@ -308,6 +376,23 @@ export class MoveSource {
     const id = podIdentifier(source.service);
     await this.#runtime.kill(id);
     await this.#set(move, { ...source, state: 'killed' });
+  }
+
+  /**
+   * Kills what earlier moves left frozen of a service that comes here again with `epoch`: it runs elsewhere with a
+   * later epoch than theirs, so they were committed. Whoever asks for their kill later finds it done.
+   */
+  async giveUp(service: string, epoch: number): Promise<boolean> {
+    let found = false;
+    for (const [move, source] of Object.entries(this.#sources)) {
+      if (source.service !== service || source.epoch >= epoch) continue;
+      if (source.state === 'killed' || source.state === 'rolled-back') continue;
+      found = true;
+      await this.#runtime.discard(podIdentifier(service));
+      await this.#set(move, { ...source, state: 'killed' });
+      await this.#clear(move);
+    }
+    return found;
   }
 
   /** Removes what a killed pod left behind; people wait for its kill, not for this. */

@@ -13,6 +13,7 @@ import { systemClock } from '../runtime/clock.ts';
 import { DurableFile } from '../runtime/durable-file.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { IncomingStream, Link } from '../runtime/link/link.ts';
+import { inPhase } from './in-phase.ts';
 import type { LifelineMount } from './lifeline-mount.ts';
 import type { PhaseTime } from './move-source.ts';
 import { readBase } from './page-base.ts';
@@ -36,11 +37,17 @@ const stateLimitBytes = 4 * 2 ** 30;
 /** What may arrive ahead of it, and is kept in memory until it has come. */
 const advanceLimitBytes = 160 << 20;
 const arrivalSchema = z.discriminatedUnion('kind', [
-  z.object({ kind: z.literal('state'), move: z.string(), onAdvance: z.boolean() }),
+  z.object({
+    kind: z.literal('state'),
+    move: z.string(),
+    onAdvance: z.boolean(),
+    isPlain: z.boolean().default(false),
+  }),
   z.object({ kind: z.literal('advance'), move: z.string() }),
 ]);
 const restoreDeadlineMs = 20_000;
-const arrivalLimitMs = 60_000;
+/** As long as the source may take to send it. */
+const arrivalLimitMs = 960_000;
 const endedKept = 20;
 
 /**
@@ -146,7 +153,7 @@ export class MoveTarget {
       const accept = () => incoming.accept();
       const refuse = (thrown: unknown) => incoming.stream.reset(toMoveError(thrown));
       if (header.kind === 'advance') this.#takeAdvance(move, accept()).catch(refuse);
-      else this.#takeState(move, target, header.onAdvance, accept).catch(refuse);
+      else this.#takeState(move, target, header, accept).catch(refuse);
     } catch (thrown) {
       incoming.refuse(toMoveError(thrown));
     }
@@ -164,7 +171,7 @@ export class MoveTarget {
   async #takeState(
     move: string,
     target: Targets[string],
-    onAdvance: boolean,
+    { onAdvance, isPlain }: { onAdvance: boolean; isPlain: boolean },
     accept: () => Duplex,
   ): Promise<void> {
     const arrival = this.#arrival(move);
@@ -175,7 +182,7 @@ export class MoveTarget {
           move,
         });
       const directory = join(this.#runDirectory, move, 'state');
-      const received = await receiveState(accept(), directory, stateLimitBytes, base);
+      const received = await receiveState(accept(), directory, stateLimitBytes, { base, isPlain });
       this.#ahead.delete(move);
       this.#targets[move] = { ...target, state: 'received' };
       arrival.resolve(received);
@@ -192,7 +199,9 @@ export class MoveTarget {
     const phases: PhaseTime[] = [];
     for (const step of steps) {
       // Asked before the state is there, it begins the moment that it is.
-      const arrived = await this.#arrived(move);
+      const arrived = await this.#arrived(move).catch((thrown) => {
+        throw inPhase('ship', thrown);
+      });
       const startedAt = systemClock.now();
       if (step === 'verify') {
         if (!arrived.intact)
@@ -201,15 +210,20 @@ export class MoveTarget {
             'The state that arrived is not the one that was sent. Nothing was restored.',
             {
               move,
+              phase: 'verify',
             },
           );
         this.#targets[move] = { ...target, state: 'verified' };
       } else {
-        await this.#runtime.restore(id, join(this.#runDirectory, move, 'state'), {
-          storage: storageAt(target.storagePath),
-          deadlineMs: restoreDeadlineMs,
-        });
-        await this.#runtime.probe(id);
+        try {
+          await this.#runtime.restore(id, join(this.#runDirectory, move, 'state'), {
+            storage: storageAt(target.storagePath),
+            deadlineMs: restoreDeadlineMs,
+          });
+          await this.#runtime.probe(id);
+        } catch (thrown) {
+          throw inPhase('restore', thrown);
+        }
         await this.#set(move, { ...target, state: 'restored' });
       }
       phases.push({ phase: step, startedAt, endedAt: systemClock.now() });

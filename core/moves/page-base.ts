@@ -52,6 +52,20 @@ export function readBase(directory: string): Buffer {
   return base;
 }
 
+/** The first bytes of the largest file of a directory: what most of it is like. */
+export function readSample(directory: string, mostBytes: number): Buffer {
+  const largest = filesOf(directory).sort((left, right) => right.size - left.size)[0];
+  if (!largest) return Buffer.alloc(0);
+  const sample = Buffer.alloc(Math.min(mostBytes, largest.size));
+  const file = openSync(largest.path, 'r');
+  try {
+    readFully(file, sample, 0);
+  } finally {
+    closeSync(file);
+  }
+  return sample;
+}
+
 /** The sender's side of a base: which of its pages have a given content. */
 export class PageIndex {
   readonly #byKey = new Map<string, number>();

@@ -6,19 +6,19 @@ import { pipeline } from 'node:stream/promises';
 import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
 import { z } from 'zod';
 import { MoveError } from '../runtime/errors.ts';
+import { plainLevel, unmeasuredLevel } from './compression-choice.ts';
 import { type PageIndex, readFully } from './page-base.ts';
 import { encodeRuns, RunDecoder } from './state-runs.ts';
 
 /**
  * How the state of a frozen pod travels: a list of the files of its checkpoint, then their contents one after
  * another as runs of bytes and of pages that were sent ahead, all of it compressed by zstd (RFC 8878) in one window
- * large enough to see what its processes have in common; behind it the SHA-256 of the compressed bytes and the
+ * large enough to see what its processes have in common, or as it is where the link is faster than that; behind it the SHA-256 of the compressed bytes and the
  * length of the uncompressed files. People wait while this runs, so no other program takes part: on a machine
  * that is flooded, a tar on either side cost a fifth of a second for 10 MB.
  */
 
 const trailerBytes = 40;
-const compressionLevel = 6;
 /** Every block costs a turn of the thread pool, so they are large. */
 const blockBytes = 1 << 20;
 /** 8 MiB: the images of one small service fit whole. What changed since its pages were sent ahead fits into 2 MiB. */
@@ -37,6 +37,23 @@ export interface SentState {
   wireBytes: number;
 }
 
+/** How far a state has come on its way. */
+export interface StateProgress {
+  /** Bytes of its files that are on their way or there. */
+  bytes: number;
+  totalBytes: number;
+  wireBytes: number;
+}
+
+export interface SendStateOptions {
+  signal?: AbortSignal;
+  index?: PageIndex | undefined;
+  /** Of zstd; `plainLevel` sends it as it is, which the other side has to be told. */
+  level?: number;
+  /** Called for every piece that goes. */
+  onProgress?: (progress: StateProgress) => void;
+}
+
 export interface ReceivedState {
   stateBytes: number;
   /** Whether length and checksum were the sender's. */
@@ -46,10 +63,18 @@ export interface ReceivedState {
 /** Counts and hashes what passes. */
 class Meter extends Transform {
   bytes = 0;
+  readonly #onBytes: (bytes: number) => void;
+
+  constructor(onBytes: (bytes: number) => void) {
+    super();
+    this.#onBytes = onBytes;
+  }
+
   readonly hash: Hash = createHash('sha256');
   override _transform(chunk: Buffer, _encoding: string, done: TransformCallback): void {
     this.bytes += chunk.length;
     this.hash.update(chunk);
+    this.#onBytes(this.bytes);
     done(null, chunk);
   }
 }
@@ -96,7 +121,12 @@ class ChunkWriter {
  * where a turn of the thread pool for each of some hundred small files costs more than all of the reading. All of
  * them are read into the same memory: with new memory for each, V8 would collect its heap while the pod is frozen.
  */
-function* blocks(directory: string, list: List, index: PageIndex | undefined): Generator<Buffer> {
+function* blocks(
+  directory: string,
+  list: List,
+  index: PageIndex | undefined,
+  read: (bytes: number) => void,
+): Generator<Buffer> {
   const text = Buffer.from(JSON.stringify(list));
   const length = Buffer.alloc(4);
   length.writeUInt32BE(text.length);
@@ -110,6 +140,7 @@ function* blocks(directory: string, list: List, index: PageIndex | undefined): G
       for (let done = 0; done < bytes; done += blockBytes) {
         const block = memory.subarray(0, Math.min(blockBytes, bytes - done));
         readFully(file, block, done);
+        read(block.length);
         for (const piece of encodeRuns(block, index)) yield* chunks.add(piece);
       }
     } finally {
@@ -128,30 +159,40 @@ function* blocks(directory: string, list: List, index: PageIndex | undefined): G
 export async function sendState(
   directory: string,
   stream: Duplex,
-  options: { signal?: AbortSignal; index?: PageIndex | undefined } = {},
+  options: SendStateOptions = {},
 ): Promise<SentState> {
-  const { signal, index } = options;
+  const { signal, index, level = unmeasuredLevel, onProgress } = options;
   const confirmed = readConfirmation(stream);
   // Awaited last; a fault before that is told by the pipeline.
   confirmed.catch(() => undefined);
-  const wire = new Meter();
-  const compress = createZstdCompress({
-    chunkSize: blockBytes,
-    params: {
-      [constants.ZSTD_c_compressionLevel]: compressionLevel,
-      [constants.ZSTD_c_windowLog]: index ? windowLogOnAdvance : windowLog,
-      [constants.ZSTD_c_checksumFlag]: 1,
-    },
-  });
   let stateBytes = 0;
+  let bytes = 0;
+  const wire = new Meter((wireBytes) => onProgress?.({ bytes, totalBytes: stateBytes, wireBytes }));
+  const zstd = () =>
+    createZstdCompress({
+      chunkSize: blockBytes,
+      params: {
+        [constants.ZSTD_c_compressionLevel]: level,
+        [constants.ZSTD_c_windowLog]: index ? windowLogOnAdvance : windowLog,
+        [constants.ZSTD_c_checksumFlag]: 1,
+      },
+    });
   try {
     const list = readdirSync(directory, { withFileTypes: true }).map((entry) => {
       if (!entry.isFile()) throw new Error(`${entry.name} is not a file`);
       return { name: entry.name, bytes: statSync(join(directory, entry.name)).size };
     });
     stateBytes = list.reduce((sum, file) => sum + file.bytes, 0);
-    const source = Readable.from(blocks(directory, list, index), { objectMode: false, highWaterMark: 1 });
-    await pipeline(source, compress, wire, stream, { end: false, ...(signal ? { signal } : {}) });
+    const read = (more: number) => {
+      bytes += more;
+    };
+    const source = Readable.from(blocks(directory, list, index, read), {
+      objectMode: false,
+      highWaterMark: 1,
+    });
+    const going = { end: false, ...(signal ? { signal } : {}) };
+    if (level === plainLevel) await pipeline(source, wire, stream, going);
+    else await pipeline(source, zstd(), wire, stream, going);
   } catch (thrown) {
     if (thrown instanceof MoveError) throw thrown;
     throw new MoveError(
@@ -264,24 +305,27 @@ class StateWriter extends Writable {
 
 /**
  * Writes what {@link sendState} sends into `directory` (made if missing), then tells the sender whether it is
- * intact. `base` is what its index was made of.
+ * intact. `base` is what its index was made of; `isPlain` says that it was not compressed.
  * @throws MoveError `STATE_RECEIVE_FAILED` when it cannot be unpacked, `STATE_TOO_LARGE` above `limitBytes`.
  */
 export async function receiveState(
   stream: Duplex,
   directory: string,
   limitBytes: number,
-  base: Buffer = Buffer.alloc(0),
+  options: { base?: Buffer; isPlain?: boolean } = {},
 ): Promise<ReceivedState> {
+  const { base = Buffer.alloc(0), isPlain = false } = options;
   const keeper = new TrailerKeeper();
   const writer = new StateWriter(directory, limitBytes, base);
-  const decompress = createZstdDecompress({
-    chunkSize: blockBytes,
-    params: { [constants.ZSTD_d_windowLogMax]: windowLog + 1 },
-  });
+  const zstd = () =>
+    createZstdDecompress({
+      chunkSize: blockBytes,
+      params: { [constants.ZSTD_d_windowLogMax]: windowLog + 1 },
+    });
   try {
     mkdirSync(directory, { recursive: true, mode: 0o700 });
-    await pipeline(stream, keeper, decompress, writer);
+    if (isPlain) await pipeline(stream, keeper, writer);
+    else await pipeline(stream, keeper, zstd(), writer);
   } catch (thrown) {
     if (thrown instanceof MoveError) throw thrown;
     throw new MoveError(

@@ -1,5 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import { createConnection, type Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import type { Endpoint } from '../contract/agent-contract.ts';
@@ -32,6 +33,8 @@ export interface SteppingStone {
 }
 
 const dialDeadlineMs = 5_000;
+/** The kernel says nothing to a connection whose own address goes; its ends would only notice that it is silent. */
+const lookAtAddressesMs = 100;
 
 /**
  * The stepping stone of MOVE section 2.2.1: reachable only from inside the ISP, it dials out to other
@@ -40,6 +43,14 @@ const dialDeadlineMs = 5_000;
  */
 export async function openSteppingStone(options: SteppingStoneOptions): Promise<SteppingStone> {
   const sockets = new Set<Socket>();
+  const watch = setInterval(() => {
+    if (sockets.size === 0) return;
+    const own = new Set(
+      Object.values(networkInterfaces()).flatMap((all) => all?.map(({ address }) => address)),
+    );
+    for (const socket of sockets) if (!own.has(socket.localAddress)) socket.destroy();
+  }, lookAtAddressesMs);
+  watch.unref();
   const server = await listenLinks({
     host: options.listen.address,
     port: options.listen.port,
@@ -90,6 +101,7 @@ export async function openSteppingStone(options: SteppingStoneOptions): Promise<
     },
     server,
     async close() {
+      clearInterval(watch);
       for (const socket of sockets) socket.destroy();
       await server.close();
     },

@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import type { Endpoint } from '../contract/agent-contract.ts';
 import { readIdentity } from '../credentials/identity.ts';
 import { MoveError } from '../runtime/errors.ts';
+import { dialLastingWay } from '../runtime/link/lasting-dial.ts';
 import type { Link, LinkHandlers } from '../runtime/link/link.ts';
 import { connectLink, type LinkIdentity } from '../runtime/link/link-tls.ts';
 
@@ -13,6 +14,14 @@ export interface StonePathOptions {
 }
 
 const deadlineMs = 5_000;
+/** How long a link between sites may be without a connection, and a limit of its own pulse above that. */
+export const lastingGiveUpMs = 8_000;
+export const lastingLimits = { missedPings: 12 };
+
+/** Where a site takes links that outlive the connections through stones: beside the port for everybody else. */
+export function lastingPort(endpoint: { port: number }): number {
+  return endpoint.port + 1;
+}
 
 /**
  * A site's way out when its primary link is taken: one kept link over the secondary address to the
@@ -34,11 +43,18 @@ export class StonePath {
   }
 
   /**
-   * A link to another host that runs inside a relayed stream: authenticated and encrypted from end to end.
+   * A link to another host that runs inside a relayed stream: authenticated and encrypted from end to end. To a
+   * site it goes on over another stream when the stone changes its address or something on the way breaks.
    * @throws MoveError `ROLE_DENIED` when somebody else answers than the one who was meant.
    */
   async link(to: Endpoint, role: 'site' | 'overlay', handlers: LinkHandlers = {}): Promise<Link> {
-    const transport = await this.dial(to);
+    const transport =
+      role === 'site'
+        ? await dialLastingWay({
+            dial: () => this.dial({ address: to.address, port: lastingPort(to) }),
+            giveUpMs: lastingGiveUpMs,
+          })
+        : await this.dial(to);
     return connectLink({
       transport,
       identity: this.#options.identity(),
@@ -53,6 +69,7 @@ export class StonePath {
       },
       handlers,
       deadlineMs,
+      ...(role === 'site' ? { limits: lastingLimits } : {}),
     });
   }
 

@@ -81,6 +81,17 @@ function RunningMove({ move }: { move: Move }) {
         </StateWord>
       </header>
       <Waterfall move={move} />
+      {move.progress && (
+        <p className="figures">
+          <progress
+            aria-label={text.move.shipped}
+            value={move.progress.bytes}
+            max={Math.max(1, move.progress.totalBytes)}
+          />{' '}
+          {text.move.progress(move.progress)}
+        </p>
+      )}
+      <MoveFault move={move} />
       <div className="actions">
         {move.state === 'paused' && (
           <button
@@ -183,17 +194,32 @@ function History({ moves }: { moves: Move[] }) {
   );
 }
 
+/** What happened, what is safe and what to do, then the error as it was told. */
+function MoveFault({ move: { failure, error } }: { move: Move }) {
+  if (!failure && !error) return null;
+  return (
+    <div className="fault" role="note">
+      {failure && (
+        <p>
+          <strong>{failure.happened}</strong> {failure.safe} {failure.advice}
+        </p>
+      )}
+      {error && (
+        <p>
+          {error.message} <code>{error.code}</code>
+        </p>
+      )}
+    </div>
+  );
+}
+
 function MoveDetails({ move }: { move: Move }) {
   const words = text.move;
   return (
     <div className="move-details">
       <Waterfall move={move} />
       <div>
-        {move.error && (
-          <p className="fault" role="note">
-            {move.error.message} <code>{move.error.code}</code>
-          </p>
-        )}
+        <MoveFault move={move} />
         <dl className="facts">
           <dt>{words.reason}</dt>
           <dd>{move.reason}</dd>

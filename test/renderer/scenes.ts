@@ -228,6 +228,9 @@ export function makeMove(id: string, startedAt: number, upToMs: number, more: Pa
     sessionsCarried: done ? 214 : null,
     sessionsLost: done ? 0 : null,
     error: null,
+    progress: null,
+    failure: null,
+    owed: null,
     ...more,
   };
 }

@@ -8,6 +8,29 @@ const why = worldImpossible();
 const ownPath = '/icons/blank.gif';
 /** Stands in the storage at home, and is too large to be read ahead. */
 const storedPath = '/catalogue.bin';
+/** Appends to a file in the mounted storage, waits for the storage to have it, and reads it back, for 12 s. */
+const workOnStorage = `
+mount=$(findmnt --noheadings --first-only --types fuse.sshfs --output TARGET)
+exec perl -MTime::HiRes=time -MIO::Handle -e '
+  my ($path, $end, $last, $longest, $rounds, @faults) = ("$ARGV[0]/rotations", time + 12, time, 0, 0);
+  unlink $path;
+  open(my $file, "+>>", $path) or push @faults, "open: $!";
+  while (time < $end && @faults < 5) {
+    my $line = sprintf "%08d\\n", $rounds;
+    defined syswrite($file, $line) or push @faults, "write: $!";
+    $file->sync or push @faults, "sync: $!";
+    sysseek($file, -9, 2); my $back = "";
+    defined sysread($file, $back, 9) or push @faults, "read: $!";
+    push @faults, "other bytes" if $back ne $line;
+    my $now = time; $longest = $now - $last if $now - $last > $longest; $last = $now; $rounds++;
+  }
+  close($file) or push @faults, "close: $!";
+  unlink $path or push @faults, "unlink: $!";
+  my $list = join ",", map { qq("$_") } @faults;
+  printf qq({"rounds":%d,"longestMs":%d,"faults":[%s]}), $rounds, $longest * 1000, $list;
+' "$mount"
+`;
+
 /** Stands nowhere: whoever asks for it makes the service ask the storage. */
 const missingPath = '/nothing-of-this-name';
 
@@ -73,6 +96,27 @@ describe.skipIf(why !== null)(`the lifeline${why ? ` (${why})` : ''}`, () => {
     expect(world.state.lifelines[service]).toMatchObject({ fromSite: 'a1', toSite: 'b1', state: 'open' });
     await expectOwn();
   }, 90_000);
+
+  it('carries files, written through and read, over three changes of the stone’s address without an error', async () => {
+    await until('the stored file is read over the lifeline', storedAnswers, 60_000);
+    const working = world.hosts.run('b1', workOnStorage, { limitMs: 60_000 });
+    for (let turn = 0; turn < 3; turn += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 2_500));
+      // Its old addresses go at once: nothing that uses them can go on by itself.
+      await world.rotate('stone-a', true);
+    }
+    const done = JSON.parse((await working).stdout) as {
+      rounds: number;
+      faults: string[];
+      longestMs: number;
+    };
+    process.stdout.write(`${done.rounds} writes over three rotations, longest gap ${done.longestMs} ms\n`);
+    expect(done.faults).toEqual([]);
+    expect(done.rounds).toBeGreaterThan(50);
+    // The console reaches the old home through the same stone, by another connection that has to be made anew.
+    await world.until('it is shown as open', (state) => state.lifelines[service]?.state === 'open', 30_000);
+    expect((await world.journal()).filter(({ type }) => type === 'lifeline.cut')).toEqual([]);
+  }, 120_000);
 
   it.each([
     { host: 'a1', link: 'secondary' },

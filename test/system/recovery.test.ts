@@ -90,6 +90,29 @@ describe.skipIf(why !== null)(`a controller that gets kill -9 in a move${why ? `
     }
   }, 180_000);
 
+  it('has the copy killed that an unreachable source kept frozen, also after a restart, and tells of it', async () => {
+    // Towards home: its storage is there, and nothing but the kill needs the link that is cut.
+    const [from, to] = ['b1', 'a1'];
+    if (home() !== from) expect((await world.move({ to: from })).state).toBe('done');
+    const paused = await world.move({ to, pauseAt: 'commit' });
+    await world.setLink(from, 'secondary', false);
+    try {
+      const done = await world.proceed(paused.id);
+      expect(done).toMatchObject({ state: 'done', owed: 'kill' });
+      await until('a right answer through the overlay', isRightAnswer, recoveryLimitMs);
+      await world.control.kill();
+      await world.respawnControl().ready();
+      expect(world.state.moves[paused.id]).toMatchObject({ state: 'done', owed: 'kill' });
+    } finally {
+      await world.setLink(from, 'secondary', true);
+    }
+    const mendedAt = performance.now();
+    await world.until('the frozen copy is killed', (state) => state.moves[paused.id]?.owed === null, 60_000);
+    process.stdout.write(`killed ${Math.round(performance.now() - mendedAt)} ms after the link was mended\n`);
+    expect(await onlyCopy()).toBe(to);
+    expect(world.state.moves[paused.id]?.failure?.phase).not.toBe('commit');
+  }, 150_000);
+
   it('starts no second copy when it cannot see the site where the service lives', async () => {
     if (home() !== 'b1') expect((await world.move({ to: 'b1' })).state).toBe('done');
     const epoch = world.state.services[service]?.epoch;

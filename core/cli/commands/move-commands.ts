@@ -11,14 +11,28 @@ import { fullServiceName } from '../service-name.ts';
 type Move = OutputOf<'move.start'>['move'];
 
 /** Milliseconds of one `move.wait`; waiting goes on until the move has ended or paused. */
-const waitLimitMs = 30_000;
+const waitLimitMs = 1_000;
 const output = () => z.object({ move: moveSchema });
 
-async function waitForMove(link: ControlLink, move: Move): Promise<Move> {
+async function waitForMove(context: CommandContext, link: ControlLink, move: Move): Promise<Move> {
   let now = move;
-  while (now.state === 'running' || now.state === 'committed')
+  let shown = '';
+  while (now.state === 'running' || now.state === 'committed') {
     now = (await link.call('move.wait', { move: move.id, limitMs: waitLimitMs })).move;
+    const line = progressLine(now);
+    if (line !== null && line !== shown && now.endedAt === null) context.say(line);
+    shown = line ?? shown;
+  }
   return now;
+}
+
+/** How far the state of a frozen service has come, as a line; null before it goes. */
+function progressLine({ progress }: Move): string | null {
+  if (progress === null) return null;
+  const megabytes = (bytes: number) => (bytes / 1e6).toFixed(1);
+  const { bytes, totalBytes, wireBytes, bytesPerSecond } = progress;
+  const percent = totalBytes > 0 ? Math.round((100 * bytes) / totalBytes) : 100;
+  return `Shipped ${megabytes(bytes)} of ${megabytes(totalBytes)} MB (${percent}%), ${megabytes(wireBytes)} MB on the wire, ${megabytes(bytesPerSecond)} MB/s.`;
 }
 
 /** Prints where a move has come to; a move that did not succeed is an error as well. */
@@ -27,9 +41,12 @@ function report(context: CommandContext, move: Move): number {
   if (move.state !== 'rolled-back' && move.state !== 'failed') return 0;
   throw new MoveError(
     move.error?.code ?? 'MOVE_NOT_DONE',
-    move.error?.message ??
-      `The move of ${move.service} to ${move.to} ended as "${move.state}". "move journal" says why.`,
-    { ...move.error?.details, move: move.id, state: move.state },
+    move.failure
+      ? [move.failure.happened, move.error?.message, move.failure.safe, move.failure.advice]
+          .filter((sentence) => sentence !== undefined)
+          .join(' ')
+      : `The move of ${move.service} to ${move.to} ended as "${move.state}". "move journal" says why.`,
+    { ...move.error?.details, ...move.failure, move: move.id, state: move.state },
   );
 }
 
@@ -49,7 +66,7 @@ const start: Command = {
       const service = await fullServiceName(link, typed.service);
       const { move } = await link.call('move.start', { ...typed, service });
       context.say(`Moving ${move.service} from ${move.from} to ${move.to} (move ${move.id}).`);
-      return report(context, parsed.flag('no-wait') ? move : await waitForMove(link, move));
+      return report(context, parsed.flag('no-wait') ? move : await waitForMove(context, link, move));
     });
   },
 };
@@ -63,7 +80,7 @@ const resume: Command = {
   async run(context, parsed) {
     return withControl(context, async (link) => {
       const { move } = await link.call('move.continue', { move: parsed.at(0) });
-      return report(context, parsed.flag('no-wait') ? move : await waitForMove(link, move));
+      return report(context, parsed.flag('no-wait') ? move : await waitForMove(context, link, move));
     });
   },
 };

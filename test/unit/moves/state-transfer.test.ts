@@ -1,18 +1,22 @@
 import { randomBytes } from 'node:crypto';
 import {
+  closeSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Duplex, duplexPair, Transform } from 'node:stream';
 import { constants, zstdCompressSync } from 'node:zlib';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { plainLevel } from '../../../core/moves/compression-choice.ts';
 import { PageIndex, readBase } from '../../../core/moves/page-base.ts';
 import { encodeRuns } from '../../../core/moves/state-runs.ts';
 import { receiveState, sendState } from '../../../core/moves/state-transfer.ts';
@@ -80,6 +84,39 @@ describe('the state of a pod', () => {
     );
   });
 
+  it('goes as it is where that is quicker, and is checked all the same', async () => {
+    fill({ 'pages-1.img': Buffer.alloc(2 << 20, 'page'), 'empty.img': Buffer.alloc(0) });
+    const [near, far] = way();
+    const seen: number[] = [];
+    const [sent, received] = await Promise.all([
+      sendState(from, near, { level: plainLevel, onProgress: ({ bytes }) => seen.push(bytes) }),
+      receiveState(far, to, limit, { isPlain: true }),
+    ]);
+    expect(sent.wireBytes).toBeGreaterThan(2 << 20);
+    expect(received).toEqual({ stateBytes: 2 << 20, intact: true });
+    expect(seen.at(-1)).toBe(2 << 20);
+    expect(seen).toEqual([...seen].sort((left, right) => left - right));
+  });
+
+  it('larger than memory should ever hold passes in bounded memory', async () => {
+    const piece = randomBytes(1 << 20);
+    const file = openSync(join(from, 'pages-1.img'), 'w');
+    for (let written = 0; written < 160; written += 1) writeSync(file, piece);
+    closeSync(file);
+    const [near, far] = way();
+    let most = 0;
+    const before = process.memoryUsage().rss;
+    const watch = () => {
+      most = Math.max(most, process.memoryUsage().rss - before);
+    };
+    const [, received] = await Promise.all([
+      sendState(from, near, { level: plainLevel, onProgress: watch }),
+      receiveState(far, to, 512 << 20, { isPlain: true }),
+    ]);
+    expect(received).toEqual({ stateBytes: 160 << 20, intact: true });
+    expect(most).toBeLessThan(100 << 20);
+  }, 60_000);
+
   it('of many small files goes as well, and of none', async () => {
     const files = Object.fromEntries(
       Array.from({ length: 500 }, (_, index) => [`core-${index}.img`, randomBytes(index)]),
@@ -111,7 +148,7 @@ describe('the state of a pod', () => {
     const [near, far] = way();
     const [sent, received] = await Promise.all([
       sendState(from, near, { index }),
-      receiveState(far, to, limit, readBase(ahead)),
+      receiveState(far, to, limit, { base: readBase(ahead) }),
     ]);
     expect(received).toEqual({ stateBytes: (2 << 20) + 4, intact: true });
     expect(readFileSync(join(to, 'pages-1.img')).equals(changed)).toBe(true);

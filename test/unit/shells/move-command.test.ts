@@ -73,6 +73,9 @@ const aMove = (state: Move['state'], more: Partial<Move> = {}): Move => ({
   sessionsCarried: null,
   sessionsLost: null,
   error: null,
+  progress: null,
+  failure: null,
+  owed: null,
   ...more,
 });
 
