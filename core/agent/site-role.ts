@@ -1,5 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import { realpathSync } from 'node:fs';
+import { freemem } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import {
@@ -218,6 +219,18 @@ export async function startSiteRole(
             ...mount.status().map((lifeline) => ({ ...lifeline, side: 'pod' as const })),
           ],
         };
+      },
+      'site.takes': async ({ service, podsMost, memoryMb }) => {
+        const [attack] = context.events.lasting('attack');
+        if (attack) return { why: `it is attacked: ${attack.evidence}` };
+        const others = new Set([
+          ...Object.keys(living),
+          ...target.list().flatMap((move) => (move.state === 'discarded' ? [] : [move.service])),
+        ]);
+        others.delete(service);
+        if (others.size >= podsMost) return { why: `it runs ${others.size} services already` };
+        const freeMb = Math.floor(freemem() / 2 ** 20);
+        return { why: freeMb < memoryMb ? `it has ${freeMb} MB of memory left` : null };
       },
       'site.start': async ({ service, delegation }) => {
         const id = podIdentifier(service.hostname);

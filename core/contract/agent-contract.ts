@@ -291,6 +291,15 @@ export const agentContract = {
     nothing,
   ),
   'site.status': method('Pods, moves and lifelines of this site.', nothing, siteStatusSchema),
+  'site.takes': method(
+    'Whether this site takes a service in at this moment: it is not attacked and has room. Nothing is reserved by asking.',
+    z.object({
+      service: z.string(),
+      podsMost: z.number().int().default(4),
+      memoryMb: z.number().int().default(64),
+    }),
+    z.object({ why: z.string().nullable().describe('why it does not; null when it does') }),
+  ),
   'site.start': method(
     'Starts a service here from its image and announces it.',
     z.object({ service: serviceDescriptionSchema, delegation: delegationSchema }),

@@ -16,6 +16,7 @@ import {
   serviceSchema,
 } from './domain.ts';
 import { pathChoiceSchema } from './path-secrecy.ts';
+import { responseSettingsSchema, serviceCapacitySchema } from './response-settings.ts';
 import { serviceFileSchema } from './service-file.ts';
 import { stateMessageSchema } from './state.ts';
 import { telemetrySchema } from './telemetry.ts';
@@ -235,9 +236,41 @@ export const contract = {
     z.object({ service: hostname }),
   ),
   'service.policy': command(
-    'Sets who decides when a service is attacked: manual (alarm only), approve (ask), automatic (go ahead).',
-    z.object({ service: hostname, policy: movePolicySchema }),
-    z.object({ service: hostname, policy: movePolicySchema }),
+    'Sets how a service answers attacks. Who decides: manual (alarm only), approve (ask), automatic (go ahead); what is not named stays as it is.',
+    z.object({
+      service: hostname,
+      policy: movePolicySchema.optional().describe('who decides when it is attacked'),
+      deadline: z
+        .number()
+        .int()
+        .min(0)
+        .max(86_400)
+        .optional()
+        .describe('seconds that a proposed move waits for a person; 0: for as long as the attack lasts'),
+      atDeadline: responseSettingsSchema.shape.atDeadline.optional(),
+      home: responseSettingsSchema.shape.home.optional(),
+      homeQuiet: responseSettingsSchema.shape.homeQuietSeconds.optional(),
+      decoy: z
+        .enum(['on', 'off'])
+        .optional()
+        .describe('whether its old address goes on answering as a decoy while it is away'),
+    }),
+    z.object({ service: hostname, policy: movePolicySchema, response: responseSettingsSchema }),
+  ),
+  'service.capacity': command(
+    'Says what a service needs of the site it moves to, and where that is agreed in advance: there it is kept free for it. Elsewhere it is taken on demand.',
+    z.object({
+      service: hostname,
+      processors: serviceCapacitySchema.shape.processors.optional(),
+      memoryMb: serviceCapacitySchema.shape.memoryMb.optional(),
+      reserve: z.array(hostIdentifier).max(64).default([]).describe('a site to reserve capacity at'),
+      release: z
+        .array(hostIdentifier)
+        .max(64)
+        .default([])
+        .describe('a site where it is not reserved any more'),
+    }),
+    z.object({ service: hostname, capacity: serviceCapacitySchema }),
   ),
   'service.path': command(
     'Sets how sessions that begin now travel through the overlay; those that are open keep their path until they resume.',

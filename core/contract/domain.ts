@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { responseSettingsSchema, serviceCapacitySchema, siteOfferSchema } from './response-settings.ts';
 
 /**
  * The domain types that every shell and core share. Units stand in the names: `Ms` milliseconds,
@@ -114,6 +115,11 @@ export const siteSchema = z.object({
   secondaryOutMbit: z.number(),
   pods: z.array(z.string()).describe('services that run here'),
   attacked: z.boolean(),
+  offers: siteOfferSchema.optional().describe('what it takes in; as defaultSiteOffer where nothing is said'),
+  decoys: z
+    .array(z.string())
+    .optional()
+    .describe('services that have left and at whose old address something answers here for them'),
 });
 export type Site = z.infer<typeof siteSchema>;
 
@@ -167,6 +173,12 @@ export const serviceSchema = z.object({
   epoch: z.number().int(),
   state: z.enum(['starting', 'running', 'moving', 'down']),
   policy: movePolicySchema,
+  response: responseSettingsSchema
+    .optional()
+    .describe('deadline, way home, decoy; as defaultResponse until somebody chooses'),
+  capacity: serviceCapacitySchema
+    .optional()
+    .describe('what it needs and where that is reserved; as defaultServiceCapacity until somebody says'),
   staysBehind: z.array(z.string()),
   sessions: z.number().int().describe('sessions open through the overlay'),
   directory: z.string().nullable().describe('the directory node'),
@@ -222,6 +234,12 @@ export const proposalSchema = z.object({
   sessions: z.number().int(),
   staysBehind: z.array(z.string()),
   undo: z.string(),
+  kind: z
+    .enum(['away', 'home'])
+    .optional()
+    .describe('away from an attack (default), or home after the storm'),
+  deadlineAt: at.nullable().optional().describe('when nobody is waited for any more; none: never'),
+  atDeadline: z.enum(['move', 'stay']).optional().describe('what happens then'),
   attack: z.string().nullable(),
   state: z.enum(['waiting', 'approved', 'declined', 'withdrawn']),
   decidedBy: z.string().nullable(),
@@ -259,7 +277,12 @@ export const moveSchema = z.object({
   to: z.string(),
   stone: z.string(),
   epoch: z.number().int().describe('the epoch that the service has after the move'),
-  state: z.enum(['running', 'paused', 'committed', 'done', 'rolled-back', 'failed']),
+  state: z.enum(['queued', 'running', 'paused', 'committed', 'done', 'rolled-back', 'failed']),
+  queuedAt: at.optional().describe('when it was asked for'),
+  waitsFor: z
+    .array(z.string())
+    .optional()
+    .describe('while it is queued: moves that use the same source, target or stone and go first'),
   requestedBy: z.string(),
   reason: z.string(),
   attack: z.string().nullable(),

@@ -20,11 +20,14 @@ import { NodeFloods } from './node-floods.ts';
 import { NodeListKeeper } from './node-list-keeper.ts';
 import { Observer } from './observer.ts';
 import { PeopleFile } from './people-file.ts';
+import { Proposals } from './proposals-control.ts';
 import { RefusedLoads } from './refused-loads.ts';
 import { Seating } from './seating.ts';
 import { ServiceKeys } from './service-keys.ts';
 import { pathsOf, ServicePaths } from './service-paths.ts';
+import { ServicePolicies } from './service-policies.ts';
 import { Services } from './services-control.ts';
+import { WayHome } from './way-home.ts';
 
 const agentRoles: readonly string[] = ['overlay', 'site', 'stone'];
 const refusalSilenceMs = 10_000;
@@ -40,10 +43,13 @@ export class AttachedFleet {
   readonly context: ControlContext;
   readonly moves: Moves;
   readonly response: AttackResponse;
+  readonly proposals: Proposals;
+  readonly #wayHome: WayHome;
   readonly drills: Drills;
   readonly floods: Floods;
   readonly observer: Observer;
   readonly paths: ServicePaths;
+  readonly policies: ServicePolicies;
   readonly admissions: Admissions;
   readonly #doors: DoorKeeper;
   readonly nodeFloods: NodeFloods;
@@ -102,15 +108,18 @@ export class AttachedFleet {
       certifySites: () => this.#enrolment.certifySites(this.context.agent),
     });
     this.moves = new Moves(this.context, keys, seats);
-    this.response = new AttackResponse(this.context, this.moves);
-    this.moves.onTakenBack = () => this.response.reconsider();
+    this.proposals = new Proposals(this.context, this.moves);
+    this.response = new AttackResponse(this.context, this.proposals);
+    this.#wayHome = new WayHome(this.context, this.proposals);
+    this.moves.onTakenBack = (move) => this.response.takenBack(move);
     this.floods = new Floods(this.context);
     this.paths = new ServicePaths(this.context);
+    this.policies = new ServicePolicies(this.context, () => this.response.reconsider());
     this.observer = new Observer(this.context, this.#enrolment, seats);
     this.nodeFloods = new NodeFloods(this.context);
     this.drills = new Drills({
       context: this.context,
-      response: this.response,
+      proposals: this.proposals,
       moves: this.moves,
       seats,
       nodeFloods: this.nodeFloods,
@@ -159,6 +168,7 @@ export class AttachedFleet {
     this.observer.start();
     await this.services.start();
     this.#refusedLoads.start();
+    this.#wayHome.start();
     store.change([]);
   }
 
@@ -209,6 +219,9 @@ export class AttachedFleet {
     await this.floods.stopAll();
     this.services.stop();
     this.observer.stop();
+    this.#wayHome.stop();
+    this.response.stop();
+    this.proposals.stop();
     this.#refusedLoads.stop();
     this.#doors.stop();
     this.#nodeList.stop();
@@ -298,6 +311,7 @@ export class AttachedFleet {
             secondaryOutMbit: 0,
             pods: [],
             attacked: false,
+            ...(host.offers ? { offers: host.offers } : {}),
           },
         });
       else if (host.role === 'stone')

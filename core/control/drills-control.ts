@@ -5,12 +5,12 @@ import type { DrillEvent, DrillPorts } from '../drills/drill-ports.ts';
 import { runDrill } from '../drills/drill-runner.ts';
 import type { DrillMove } from '../drills/judge-drill.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
-import type { AttackResponse } from './attack-response.ts';
 import { beginAtHome } from './begin-at-home.ts';
 import { type ControlContext, requireNotHalted, serviceOf, siteOf } from './control-context.ts';
 import { publicAddress } from './host-plan.ts';
 import type { Moves } from './moves-control.ts';
 import type { NodeFloods } from './node-floods.ts';
+import type { Proposals } from './proposals-control.ts';
 import { armRemoteLoad } from './remote-load.ts';
 import { type Seat, seatOf } from './seats.ts';
 
@@ -29,7 +29,7 @@ interface DrillOrder {
 
 export interface DrillsParts {
   context: ControlContext;
-  response: AttackResponse;
+  proposals: Proposals;
   moves: Moves;
   seats: () => readonly Seat[];
   nodeFloods: NodeFloods;
@@ -41,7 +41,7 @@ export interface DrillsParts {
 /** Runs drills: the judged attacks inside the lab. One at a time. */
 export class Drills {
   readonly #context: ControlContext;
-  readonly #response: AttackResponse;
+  readonly #proposals: Proposals;
   readonly #moves: Moves;
   readonly #seats: () => readonly Seat[];
   readonly #parts: Pick<DrillsParts, 'nodeFloods' | 'verifyRing' | 'nameOfNode'>;
@@ -49,7 +49,7 @@ export class Drills {
 
   constructor(parts: DrillsParts) {
     this.#context = parts.context;
-    this.#response = parts.response;
+    this.#proposals = parts.proposals;
     this.#moves = parts.moves;
     this.#seats = parts.seats;
     this.#parts = parts;
@@ -179,7 +179,7 @@ export class Drills {
     const undo: (() => void)[] = [];
     const before = serviceOf(this.#context, service).state.policy;
     if (order.kind !== 'udp-flood') return undo;
-    if (order.to !== undefined) undo.push(this.#response.wish(service, order.to));
+    if (order.to !== undefined) undo.push(this.#proposals.wish(service, order.to));
     if (order.autoApprove && before !== 'automatic') {
       const set = (policy: MovePolicy) =>
         this.#context.store.change([{ op: 'patch', collection: 'services', id: service, value: { policy } }]);

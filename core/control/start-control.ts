@@ -160,10 +160,10 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     'move.continue': (input) => ({ move: attached().moves.proceed(input.move) }),
     'move.cancel': (input) => ({ move: attached().moves.cancel(input.move) }),
     'proposal.approve': (input, { caller }) => ({
-      proposal: attached().response.approve(input.proposal, caller.kind),
+      proposal: attached().proposals.approve(input.proposal, caller.kind),
     }),
     'proposal.decline': (input, { caller }) => ({
-      proposal: attached().response.decline(input.proposal, caller.kind),
+      proposal: attached().proposals.decline(input.proposal, caller.kind),
     }),
     'service.check': (input) => ({ file: attached().services.check(input.text, input.source) }),
     'service.add': async (input, { caller }) => ({
@@ -173,23 +173,8 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
       await attached().services.remove(input.service, caller.kind);
       return { service: input.service };
     },
-    'service.policy': (input, { caller }) => {
-      if (!store.state.services[input.service])
-        throw new MoveError('SERVICE_UNKNOWN', `There is no service ${input.service}.`);
-      recorder.record({
-        kind: 'intent',
-        type: 'service.policy',
-        tone: 'decision',
-        text: `Policy of ${input.service}: ${input.policy}.`,
-        subject: input.service,
-        actor: caller.kind,
-        changes: [
-          { op: 'patch', collection: 'services', id: input.service, value: { policy: input.policy } },
-        ],
-      });
-      fleet?.response.reconsider();
-      return { service: input.service, policy: input.policy };
-    },
+    'service.policy': (input, { caller }) => attached().policies.set(input, caller.kind),
+    'service.capacity': (input, { caller }) => attached().policies.setCapacity(input, caller.kind),
     'service.path': (input, { caller }) => attached().paths.set(input, caller.kind),
     'service.paths': (input) => attached().paths.list(input),
     'drill.start': (input) => ({ drill: attached().drills.start(input) }),
@@ -199,6 +184,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     'flood.start': async (input) => ({ flood: await attached().floods.start(input) }),
     'emergency.stop': async (_input, { caller }) => {
       info({ halted: true });
+      const withdrawn = fleet?.proposals.withdrawals(() => true, 'the emergency stop') ?? [];
       const movesTakenBack = fleet?.moves.takeAllBack() ?? 0;
       const [floodsStopped, drillsStopped] = await Promise.all([
         fleet?.floods.stopAll() ?? 0,
@@ -210,6 +196,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
         tone: 'attack',
         text: `Emergency stop by ${caller.kind}: ${floodsStopped} floods, ${drillsStopped} drills, ${movesTakenBack} moves.`,
         actor: caller.kind,
+        changes: withdrawn,
       });
       return { floodsStopped, drillsStopped, movesTakenBack };
     },

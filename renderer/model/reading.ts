@@ -6,7 +6,15 @@ import { byName } from './places.ts';
 
 export type SiteRole = 'live' | 'movingIn' | 'movingOut' | 'left' | 'idle' | 'down' | 'reaching';
 
-export const isUnderWay = (move: Move): boolean => move.endedAt === null && move.state !== 'done';
+export const isUnderWay = (move: Move): boolean =>
+  move.endedAt === null && move.state !== 'done' && move.state !== 'queued';
+
+/** Moves that wait for their turn, those that were asked for first in front. */
+export function queuedMoves(moves: ConsoleState['moves']): Move[] {
+  return Object.values(moves)
+    .filter((move) => move.state === 'queued')
+    .sort((a, b) => (a.queuedAt ?? a.startedAt) - (b.queuedAt ?? b.startedAt));
+}
 
 export function movesUnderWay(state: Pick<ConsoleState, 'moves'>): Move[] {
   return Object.values(state.moves).filter(
@@ -83,7 +91,8 @@ export function serviceInFocus(state: ConsoleState, chosen: string | null): Serv
 export function latestMove(state: ConsoleState, service: string): Move | null {
   let latest: Move | null = null;
   for (const move of Object.values(state.moves))
-    if (move.service === service && (!latest || move.startedAt > latest.startedAt)) latest = move;
+    if (move.service === service && move.state !== 'queued' && (!latest || move.startedAt > latest.startedAt))
+      latest = move;
   return latest;
 }
 

@@ -9,6 +9,7 @@ import { place } from '../format.ts';
 import { latestMove, nodesUp, servicesByName } from '../model/reading.ts';
 import { LatencyChart } from '../parts/LatencyChart.tsx';
 import { Nothing } from '../parts/Nothing.tsx';
+import { ResponseChoice } from '../parts/ResponseChoice.tsx';
 import { StateWord } from '../parts/StateWord.tsx';
 import { Waterfall } from '../parts/Waterfall.tsx';
 import { run, setPath } from '../store/commands.ts';
@@ -77,6 +78,7 @@ function ServiceCard({ service }: { service: Service }) {
           <dd>{service.staysBehind.join(', ') || text.proposal.nothingBehind}</dd>
         </dl>
         <PolicyChoice service={service} />
+        <ResponseChoice service={service} />
         <PathChoice service={service} />
         <div className="actions">
           <button

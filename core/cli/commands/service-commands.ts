@@ -66,6 +66,12 @@ export const serviceCommands: readonly Command[] = [
     refine: async (input, link) => ({ ...input, service: await fullServiceName(link, input.service) }),
   }),
   contractCommand({
+    path: ['service', 'capacity'],
+    method: 'service.capacity',
+    positionals: ['service'],
+    refine: async (input, link) => ({ ...input, service: await fullServiceName(link, input.service) }),
+  }),
+  contractCommand({
     path: ['service', 'path'],
     method: 'service.path',
     positionals: ['service'],
