@@ -270,6 +270,19 @@ export const text = {
         `${service}: ${text.service.paths.name(path).toLowerCase()}, for sessions that begin now.`,
     },
     policySet: (service: string, policy: string) => `${service}: ${policy.toLowerCase()}.`,
+    decoy: {
+      title: 'What the attacker sees',
+      look: 'Look now',
+      truth: 'in truth',
+      seen: 'at the old address',
+      truthIs: (site: string, by: string) => `it is at ${place(site)}; there answers ${by}`,
+      answer: (status: number, bytes: number, ms: number) =>
+        `${status}, ${count(bytes, 'byte', 'bytes')} in ${duration(ms)}`,
+      none: 'no answer',
+      asked: (requests: number, connections: number) =>
+        `${count(requests, 'request', 'requests')} so far, ${count(connections, 'connection', 'connections')} open`,
+      asks: 'asked of the decoy',
+    },
     empty: 'No service yet',
     emptyHint:
       'The lab brings a sample service, shop.example. It appears when its pod has started. Others are added with “move service add”.',
@@ -291,6 +304,7 @@ export const text = {
       live: 'live',
       movingIn: 'moving in',
       movingOut: 'moving out',
+      decoy: 'decoy',
       left: 'left',
       idle: 'idle',
       down: 'down',

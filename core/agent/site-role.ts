@@ -1,5 +1,6 @@
 import type { X509Certificate } from 'node:crypto';
 import { realpathSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
 import { freemem } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -28,6 +29,7 @@ import { DurableFile } from '../runtime/durable-file.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { Link } from '../runtime/link/link.ts';
 import { secureRandom } from '../runtime/random.ts';
+import { Decoys } from '../sites/decoy/decoys.ts';
 import { refusedBy } from './refused-by.ts';
 import type { RoleContext, RunningRole } from './role.ts';
 import { SiteSignals } from './site-signals.ts';
@@ -88,6 +90,16 @@ export async function startSiteRole(
   const mount = new LifelineMount({ ...places, tell: tellLifeline('pod'), log: context.log });
   const source = new MoveSource({ runtime, path, ...places, log: context.log });
   const target = new MoveTarget({ host, runtime, mount, ...places });
+  const pictures = join(directories.state, 'decoys');
+  await mkdir(pictures, { recursive: true, mode: 0o700 });
+  const decoys = new Decoys({
+    directory: pictures,
+    address: configuration.listen.address,
+    // The agent's own program has the decoy as one of its commands.
+    program: process.argv[1] ?? '',
+    now: () => systemClock.now(),
+    log: context.log,
+  });
   const livingFile = new DurableFile<Living>(join(directories.state, 'living.json'), livingSchema);
   let living = await livingFile.read({});
 
@@ -153,6 +165,7 @@ export async function startSiteRole(
   };
   const forget = async (service: string) => {
     announcer.withdraw(service);
+    decoys.unwatch(service);
     const { [service]: _left, ...rest } = living;
     living = rest;
     await livingFile.write(living);
@@ -161,11 +174,13 @@ export async function startSiteRole(
   /** Direct users reach a service at its home only (MOVE section 2.2.2). */
   const publish = async (service: ServiceDescription) => {
     if (service.homeSite !== host || !service.direct) return;
+    await decoys.end(service.hostname);
     await runtime.publish(podIdentifier(service.hostname), {
       hostAddress: configuration.listen.address,
       hostPort: service.port,
       podPort: service.port,
     });
+    if (service.probe.kind === 'http') decoys.watch(service.hostname, service.port);
   };
 
   await source.restore();
@@ -176,6 +191,13 @@ export async function startSiteRole(
     if (service.storage && service.homeSite !== host) await mount.expect(service.hostname);
     const pod = pods.find((candidate) => candidate.spec.id === podIdentifier(service.hostname));
     if (pod?.phase === 'running' && !source.isLeaving(service.hostname)) announcer.keep(delegation);
+    if (
+      pod?.phase === 'running' &&
+      service.homeSite === host &&
+      service.direct &&
+      service.probe.kind === 'http'
+    )
+      decoys.watch(service.hostname, service.port);
   }
   overlayLinks.warm();
   runtime.warm().catch((thrown) => context.log(toMoveError(thrown).message));
@@ -214,6 +236,7 @@ export async function startSiteRole(
           }),
           sources: source.list(),
           targets: target.list(),
+          decoys: decoys.status(),
           lifelines: [
             ...storage.status().map((lifeline) => ({ ...lifeline, side: 'storage' as const })),
             ...mount.status().map((lifeline) => ({ ...lifeline, side: 'pod' as const })),
@@ -245,7 +268,7 @@ export async function startSiteRole(
         return {};
       },
       'site.stop': async ({ service }) => {
-        await forget(service);
+        await Promise.all([forget(service), decoys.end(service)]);
         const id = podIdentifier(service);
         // Another site may still have told it to leave; what that left behind goes first.
         await tidying;
@@ -255,7 +278,15 @@ export async function startSiteRole(
         await storage.close(service);
         return {};
       },
+      'site.decoy': async ({ service, port, on }) => {
+        if (on && living[service])
+          throw new MoveError('DECOY_REFUSED', `${service} lives here and answers itself.`, { service });
+        await (on ? decoys.begin(service, port) : decoys.end(service));
+        return {};
+      },
       'source.prepare': async ({ move, service, epoch, target: to }) => {
+        // What strangers get from here on is not its answer any more.
+        decoys.unwatch(service);
         // At once: under a flood every person who waits at the door costs the service another worker.
         await Promise.all([
           source.prepare(move, service, epoch, to),
@@ -326,6 +357,7 @@ export async function startSiteRole(
       overlayLinks.close();
       await server.close();
       await path.close();
+      await decoys.stop();
       await runtime.close();
     },
   };

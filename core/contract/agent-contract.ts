@@ -121,6 +121,20 @@ export const siteStatusSchema = z.object({
   targets: z.array(
     z.object({ move: z.string(), service: z.string(), epoch: z.number().int(), state: targetStateSchema }),
   ),
+  decoys: z
+    .array(
+      z.object({
+        service: z.string(),
+        port: z.number().int(),
+        since: at,
+        takenAt: at.describe('when what it answers was what the service answered'),
+        requests: z.number().int(),
+        turnedAway: z.number().int(),
+        bytes: z.number(),
+        connections: z.number().int(),
+      }),
+    )
+    .optional(),
   lifelines: z.array(
     z.object({
       service: z.string(),
@@ -308,6 +322,11 @@ export const agentContract = {
   'site.stop': method(
     'Stops a service here and removes its pod.',
     z.object({ service: z.string() }),
+    nothing,
+  ),
+  'site.decoy': method(
+    'Begins or ends to answer strangers for a service that has left its home here, with what it answered them before. Refused while the service lives here.',
+    z.object({ service: z.string(), port: z.number().int(), on: z.boolean() }),
     nothing,
   ),
   'source.prepare': method(

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Client } from './channel.ts';
+import { decoyViewSchema } from './decoy-view.ts';
 import {
   credentialSchema,
   drillKindSchema,
@@ -311,6 +312,11 @@ export const contract = {
       nodes: z.number().int(),
       choices: z.array(pathChoiceSchema),
     }),
+  ),
+  'decoy.show': query(
+    'What an attacker gets at the old address of a service, asked just now from outside its site, beside the truth.',
+    z.object({ service: hostname }),
+    decoyViewSchema,
   ),
   'drill.start': command(
     'Starts a bounded attack inside the lab and watches what it does. A service that is elsewhere is brought home first. Refused for any target outside the lab.',

@@ -10,6 +10,7 @@ import { Admissions } from './admissions-control.ts';
 import { AgentConnections } from './agent-connections.ts';
 import { AttackResponse } from './attack-response.ts';
 import type { ControlContext } from './control-context.ts';
+import { DecoyKeeper } from './decoy-keeper.ts';
 import { DoorKeeper } from './doors.ts';
 import { Drills } from './drills-control.ts';
 import { Enrolment } from './enrolment.ts';
@@ -45,6 +46,7 @@ export class AttachedFleet {
   readonly response: AttackResponse;
   readonly proposals: Proposals;
   readonly #wayHome: WayHome;
+  readonly decoys: DecoyKeeper;
   readonly drills: Drills;
   readonly floods: Floods;
   readonly observer: Observer;
@@ -111,6 +113,7 @@ export class AttachedFleet {
     this.proposals = new Proposals(this.context, this.moves);
     this.response = new AttackResponse(this.context, this.proposals);
     this.#wayHome = new WayHome(this.context, this.proposals);
+    this.decoys = new DecoyKeeper(this.context);
     this.moves.onTakenBack = (move) => this.response.takenBack(move);
     this.floods = new Floods(this.context);
     this.paths = new ServicePaths(this.context);
@@ -169,6 +172,7 @@ export class AttachedFleet {
     await this.services.start();
     this.#refusedLoads.start();
     this.#wayHome.start();
+    this.decoys.start();
     store.change([]);
   }
 
@@ -220,6 +224,7 @@ export class AttachedFleet {
     this.services.stop();
     this.observer.stop();
     this.#wayHome.stop();
+    this.decoys.stop();
     this.response.stop();
     this.proposals.stop();
     this.#refusedLoads.stop();

@@ -177,6 +177,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     'service.capacity': (input, { caller }) => attached().policies.setCapacity(input, caller.kind),
     'service.path': (input, { caller }) => attached().paths.set(input, caller.kind),
     'service.paths': (input) => attached().paths.list(input),
+    'decoy.show': (input) => attached().decoys.show(input.service),
     'drill.start': (input) => ({ drill: attached().drills.start(input) }),
     'drill.wait': async (input, { signal }) => ({
       drill: await attached().drills.wait(input.drill, input.limitMs, signal),

@@ -4,7 +4,7 @@ import { byName } from './places.ts';
 
 /** What the state means: pure readings that views share. */
 
-export type SiteRole = 'live' | 'movingIn' | 'movingOut' | 'left' | 'idle' | 'down' | 'reaching';
+export type SiteRole = 'live' | 'movingIn' | 'movingOut' | 'decoy' | 'left' | 'idle' | 'down' | 'reaching';
 
 export const isUnderWay = (move: Move): boolean =>
   move.endedAt === null && move.state !== 'done' && move.state !== 'queued';
@@ -66,6 +66,8 @@ export function roleOfSite(site: Site, state: ConsoleState): SiteRole {
   const services = Object.values(state.services);
   if (site.reach === 'down') return 'down';
   if (services.some((service) => service.site === site.id)) return 'live';
+  // A home that its service has left is called a decoy only while something answers there for it.
+  if ((site.decoys?.length ?? 0) > 0) return 'decoy';
   if (services.some((service) => service.homeSite === site.id)) return 'left';
   if (site.reach !== 'up') return 'reaching';
   return 'idle';

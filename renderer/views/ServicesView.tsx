@@ -7,6 +7,7 @@ import {
 } from '../../core/contract/domain.ts';
 import { place } from '../format.ts';
 import { latestMove, nodesUp, servicesByName } from '../model/reading.ts';
+import { DecoyPanel } from '../parts/DecoyPanel.tsx';
 import { LatencyChart } from '../parts/LatencyChart.tsx';
 import { Nothing } from '../parts/Nothing.tsx';
 import { ResponseChoice } from '../parts/ResponseChoice.tsx';
@@ -119,6 +120,7 @@ function ServiceCard({ service }: { service: Service }) {
           </h3>
           <LatencyChart service={service.id} mini />
         </section>
+        {away && <DecoyPanel service={service} />}
       </div>
     </article>
   );
