@@ -17,6 +17,7 @@ import {
   serviceSchema,
 } from './domain.ts';
 import { pathChoiceSchema } from './path-secrecy.ts';
+import { predictionCheckSchema, preflightSchema } from './preflight.ts';
 import { responseSettingsSchema, serviceCapacitySchema } from './response-settings.ts';
 import { serviceFileSchema } from './service-file.ts';
 import { stateMessageSchema } from './state.ts';
@@ -235,6 +236,14 @@ export const contract = {
     'Stops a service that was added, wherever it is, and forgets it. Its storage stays at its home.',
     z.object({ service: hostname }),
     z.object({ service: hostname }),
+  ),
+  'service.preflight': command(
+    'Will it move? Looks for what would keep a service from being carried, rehearses its freeze and dump (it stands still for some tenths of a second), asks every other site, and predicts the outage for each; shows what earlier predictions were worth.',
+    z.object({
+      service: hostname,
+      inspectOnly: z.boolean().default(false).describe('do not rehearse: nothing stands still'),
+    }),
+    z.object({ preflight: preflightSchema, checks: z.array(predictionCheckSchema) }),
   ),
   'service.policy': command(
     'Sets how a service answers attacks. Who decides: manual (alarm only), approve (ask), automatic (go ahead); what is not named stays as it is.',

@@ -21,6 +21,7 @@ import { NodeFloods } from './node-floods.ts';
 import { NodeListKeeper } from './node-list-keeper.ts';
 import { Observer } from './observer.ts';
 import { PeopleFile } from './people-file.ts';
+import { Preflights } from './preflights.ts';
 import { Proposals } from './proposals-control.ts';
 import { RefusedLoads } from './refused-loads.ts';
 import { Seating } from './seating.ts';
@@ -52,6 +53,7 @@ export class AttachedFleet {
   readonly observer: Observer;
   readonly paths: ServicePaths;
   readonly policies: ServicePolicies;
+  readonly preflights: Preflights;
   readonly admissions: Admissions;
   readonly #doors: DoorKeeper;
   readonly nodeFloods: NodeFloods;
@@ -118,6 +120,7 @@ export class AttachedFleet {
     this.floods = new Floods(this.context);
     this.paths = new ServicePaths(this.context);
     this.policies = new ServicePolicies(this.context, () => this.response.reconsider());
+    this.preflights = new Preflights(this.context);
     this.observer = new Observer(this.context, this.#enrolment, seats);
     this.nodeFloods = new NodeFloods(this.context);
     this.drills = new Drills({
@@ -169,6 +172,7 @@ export class AttachedFleet {
     this.#mustGoOn();
     this.moves.recover();
     this.observer.start();
+    this.preflights.start();
     await this.services.start();
     this.#refusedLoads.start();
     this.#wayHome.start();
@@ -227,6 +231,7 @@ export class AttachedFleet {
     this.decoys.stop();
     this.response.stop();
     this.proposals.stop();
+    this.preflights.stop();
     this.#refusedLoads.stop();
     this.#doors.stop();
     this.#nodeList.stop();

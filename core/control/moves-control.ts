@@ -8,6 +8,7 @@ import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { type ControlContext, requireNotHalted, serviceOf, siteOf } from './control-context.ts';
 import { endpointOf } from './host-plan.ts';
 import { MoveTurns, type QueuedOrder } from './move-turns.ts';
+import { preflightOf } from './preflights.ts';
 import type { Seat } from './seats.ts';
 import type { ServiceKeys } from './service-keys.ts';
 
@@ -76,7 +77,13 @@ export class Moves {
     const preferred = usable?.reach === 'up' && !usable.attacked ? usable.id : undefined;
     const { site: target } = this.target(order.service, order.to ?? preferred);
     const source = siteOf(this.#context, state.site);
-    const prediction = predictOutage(order.service, source, target, Object.values(store.state.moves));
+    const prediction = predictOutage({
+      service: order.service,
+      source,
+      target,
+      history: Object.values(store.state.moves),
+      ...preflightOf(store.state, order.service, target.id),
+    });
     const move: Move = {
       id: randomUUID(),
       service: order.service,
@@ -119,8 +126,13 @@ export class Moves {
       state: 'running',
       waitsFor: [],
       startedAt: clock.now(),
-      predictedOutageMs: predictOutage(queued.service, source, target, Object.values(store.state.moves))
-        .outageMs,
+      predictedOutageMs: predictOutage({
+        service: queued.service,
+        source,
+        target,
+        history: Object.values(store.state.moves),
+        ...preflightOf(store.state, queued.service, target.id),
+      }).outageMs,
     };
     this.#record(
       move,

@@ -5,9 +5,10 @@ import { predictOutage } from '../moves/prediction.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { type ControlContext, requireNotHalted, serviceOf, siteOf } from './control-context.ts';
 import type { Moves } from './moves-control.ts';
+import { preflightOf } from './preflights.ts';
 import { responseOf } from './situation.ts';
 
-export interface ProposalOrder {
+interface ProposalOrder {
   service: Service;
   /** What it flees from; null on the way home. */
   attack: Attack | null;
@@ -46,7 +47,13 @@ export class Proposals {
     const wished = isHome ? service.homeSite : this.#wished.get(service.id);
     const { site: target, basis, among } = this.#moves.target(service.id, wished);
     const source = siteOf(this.#context, service.site);
-    const prediction = predictOutage(service.id, source, target, Object.values(store.state.moves));
+    const prediction = predictOutage({
+      service: service.id,
+      source,
+      target,
+      history: Object.values(store.state.moves),
+      ...preflightOf(store.state, service.id, target.id),
+    });
     const settings = responseOf(service);
     const isAutomatic = (isHome ? settings.home : service.policy) === 'automatic';
     const deadlineAt =

@@ -10,7 +10,7 @@ export interface QueuedMove {
   needs: readonly string[];
 }
 
-export interface Turn {
+interface Turn {
   id: string;
   starts: boolean;
   /** Moves that go before it and need something that it needs; empty for one that starts. */

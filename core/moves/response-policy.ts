@@ -29,13 +29,13 @@ export interface Situation {
   homeQuietMs: number;
 }
 
-export type Response =
+type Response =
   | { do: 'stay'; why: string; lookAgainAt: number | null }
   | { do: 'leave'; why: string }
   | { do: 'go-home'; why: string };
 
 /** A move that brings less peace than this was in vain: it costs people a second or two, and the attacker little. */
-export const peaceWorthMs = 10_000;
+const peaceWorthMs = 10_000;
 /** After the first move in vain, the next one waits so long; each further one in a row twice as long. */
 export const firstDwellMs = 5_000;
 export const longestDwellMs = 300_000;
@@ -73,7 +73,7 @@ export function respond(situation: Situation): Response {
 }
 
 /** How long home has to be quiet before this service returns. */
-export function quietNeeded({ now, home, moves, attacks, homeQuietMs }: Situation): number {
+function quietNeeded({ now, home, moves, attacks, homeQuietMs }: Situation): number {
   const returns = moves.filter(
     (move) =>
       move.why === 'home' &&
@@ -87,7 +87,7 @@ export function quietNeeded({ now, home, moves, attacks, homeQuietMs }: Situatio
 }
 
 /** How long the service stays where an attacker has followed it to. */
-export function dwellOf({ now, moves, attacks }: Pick<Situation, 'now' | 'moves' | 'attacks'>): number {
+function dwellOf({ now, moves, attacks }: Pick<Situation, 'now' | 'moves' | 'attacks'>): number {
   const lately = moves.filter((move) => now - move.endedAt < chasesRememberedMs);
   let futile = 0;
   // Moves away from attacks in a row that brought no peace, newest first.

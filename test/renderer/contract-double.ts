@@ -12,7 +12,7 @@ import { pathChoice, pathChoices } from '../../core/contract/path-secrecy.ts';
 import { defaultResponse } from '../../core/contract/response-settings.ts';
 import { applyChanges, type Change, type ConsoleState } from '../../core/contract/state.ts';
 import type { Telemetry } from '../../core/contract/telemetry.ts';
-import { addEvent, makeMove, makeScene, type SceneName } from './scenes.ts';
+import { addEvent, makeMove, makePreflight, makeScene, type SceneName } from './scenes.ts';
 
 type Emit = (message: never) => void;
 
@@ -152,6 +152,12 @@ export class ContractDouble {
       'proposal.decline': (input) => {
         this.#record('proposal.decline', input);
         return this.#decide(input.proposal, 'declined');
+      },
+      'service.preflight': (input) => {
+        this.#record('service.preflight', input);
+        const value = makePreflight(input.service, this.state.services[input.service]!.site, Date.now());
+        this.apply({ op: 'upsert', collection: 'preflights', id: value.id, value });
+        return { preflight: value, checks: [] };
       },
       'service.policy': (input) => {
         this.#record('service.policy', input);

@@ -24,7 +24,7 @@ const fromChildSchema = z.object({
     .optional(),
 });
 
-export interface DecoyStatus extends DecoyFigures {
+interface DecoyStatus extends DecoyFigures {
   service: string;
   port: number;
   /** When it began to answer, and when what it answers was true; milliseconds since the epoch. */
