@@ -135,13 +135,19 @@ export const text = {
     inWindow: 'last 2 minutes',
   },
   proposal: {
-    title: (p: Proposal) => `Approve: move ${p.service} from ${place(p.from)}`,
+    title: (p: Proposal) =>
+      p.kind === 'home'
+        ? `Approve: bring ${p.service} home to ${place(p.to)}`
+        : `Approve: move ${p.service} from ${place(p.from)}`,
     why: 'why',
     to: 'to',
     outage: 'outage',
     sessions: 'sessions',
     behind: 'stays behind',
     undo: 'undo',
+    deadline: 'if nobody decides',
+    deadlineValue: (p: Proposal, now: number) =>
+      `in ${span(Math.max(0, (p.deadlineAt ?? now) - now))} it ${p.atDeadline === 'move' ? `moves to ${place(p.to)}` : `stays at ${place(p.from)}`}`,
     outageValue: (p: Proposal) => `about ${duration(p.predictedOutageMs)}`,
     sessionsValue: (n: number) => `${n} open, parked meanwhile`,
     nothingBehind: 'nothing',
@@ -185,11 +191,16 @@ export const text = {
     pauseNone: 'no, go through',
     pauseHint: 'For teaching and tests; until the commit it can be taken back',
     confirm: (site: string | null) => (site ? `Move to ${place(site)}` : 'Move to a random site'),
+    queue: 'Waiting for their turn',
+    queued: (m: Move) => `${m.service} waits to move from ${place(m.from)}`,
+    waitsFor: (services: readonly string[]) =>
+      services.length > 0 ? `waits for ${services.join(', ')}` : 'its target is being asked',
     running: 'Under way',
     history: 'History',
     none: 'No move yet',
     noneHint: 'Move a service by hand from its card, or start the demo flood under Drills.',
     state: {
+      queued: 'queued',
       running: 'running',
       paused: 'paused',
       committed: 'committed',
@@ -236,6 +247,18 @@ export const text = {
       approve: 'A move is proposed and waits for you.',
       automatic: 'The move starts at once, without asking.',
     },
+    response: {
+      deadline: 'If nobody decides',
+      deadlines: (seconds: number | null, then: 'move' | 'stay') =>
+        seconds === null
+          ? 'wait while the attack lasts'
+          : `${then === 'move' ? 'move' : 'stay'} after ${span(seconds * 1000)}`,
+      home: 'Way home',
+      homes: { manual: 'by hand only', approve: 'ask me', automatic: 'by itself' },
+      quiet: 'after quiet of',
+      decoy: 'Old address answers as a decoy',
+      done: (service: string) => `${service}: how it answers attacks is changed.`,
+    },
     paths: {
       title: 'How people reach it through the overlay',
       policies: { 'one-hop': 'One hop', 'two-hop': 'Two hops', 'full-ring': 'Full ring' },
@@ -252,6 +275,19 @@ export const text = {
         `${service}: ${text.service.paths.name(path).toLowerCase()}, for sessions that begin now.`,
     },
     policySet: (service: string, policy: string) => `${service}: ${policy.toLowerCase()}.`,
+    decoy: {
+      title: 'What the attacker sees',
+      look: 'Look now',
+      truth: 'in truth',
+      seen: 'at the old address',
+      truthIs: (site: string, by: string) => `it is at ${place(site)}; there answers ${by}`,
+      answer: (status: number, bytes: number, ms: number) =>
+        `${status}, ${count(bytes, 'byte', 'bytes')} in ${duration(ms)}`,
+      none: 'no answer',
+      asked: (requests: number, connections: number) =>
+        `${count(requests, 'request', 'requests')} so far, ${count(connections, 'connection', 'connections')} open`,
+      asks: 'asked of the decoy',
+    },
     empty: 'No service yet',
     emptyHint:
       'The lab brings a sample service, shop.example. It appears when its pod has started. Others are added with “move service add”.',
@@ -290,6 +326,7 @@ export const text = {
       live: 'live',
       movingIn: 'moving in',
       movingOut: 'moving out',
+      decoy: 'decoy',
       left: 'left',
       idle: 'idle',
       down: 'down',
@@ -482,6 +519,10 @@ export const text = {
     },
     verdictTrue: 'The hypothesis held',
     verdictFalse: 'The hypothesis failed',
+    queue: 'Waiting for their turn',
+    queued: (m: Move) => `${m.service} waits to move from ${place(m.from)}`,
+    waitsFor: (services: readonly string[]) =>
+      services.length > 0 ? `waits for ${services.join(', ')}` : 'its target is being asked',
     running: 'Under way',
     history: 'Earlier drills',
     empty: 'No drill yet',

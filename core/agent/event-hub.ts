@@ -31,6 +31,12 @@ export class EventHub {
     this.tell(event);
   }
 
+  /** What lasts now, of one kind. */
+  lasting<T extends AgentEvent['type']>(type: T): Extract<AgentEvent, { type: T }>[] {
+    const isOf = (event: AgentEvent): event is Extract<AgentEvent, { type: T }> => event.type === type;
+    return [...this.#lasting.values()].filter(isOf);
+  }
+
   listen(listener: (event: AgentEvent) => void): () => void {
     for (const event of this.#lasting.values()) listener(event);
     this.#listeners.add(listener);

@@ -1,6 +1,7 @@
 import { floodMain, surgeMain } from '../drills/flood-main.ts';
 import { probeMain } from '../measure/probe-main.ts';
 import { toMoveError } from '../runtime/errors.ts';
+import { decoyMain } from '../sites/decoy/decoy-main.ts';
 import { standardDirectories } from './directories.ts';
 import { seatMain } from './seat-main.ts';
 import { Agent } from './serve-agent.ts';
@@ -15,6 +16,7 @@ const programs: Readonly<Record<string, () => Promise<number>>> = {
   probe: () => probeMain(),
   flood: () => floodMain(),
   surge: () => surgeMain(),
+  decoy: decoyMain,
 };
 
 async function serve(): Promise<number> {

@@ -1,5 +1,7 @@
 import type { X509Certificate } from 'node:crypto';
 import { realpathSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { freemem } from 'node:os';
 import { join } from 'node:path';
 import { z } from 'zod';
 import {
@@ -28,6 +30,7 @@ import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { listenLasting } from '../runtime/link/lasting-server.ts';
 import type { Link } from '../runtime/link/link.ts';
 import { secureRandom } from '../runtime/random.ts';
+import { Decoys } from '../sites/decoy/decoys.ts';
 import { readSiteFacts } from '../sites/site-facts.ts';
 import { refusedBy } from './refused-by.ts';
 import type { RoleContext, RunningRole } from './role.ts';
@@ -99,6 +102,16 @@ export async function startSiteRole(
       context.events.tell({ type: 'move-progress', at: systemClock.now(), ...progress }),
   });
   const target = new MoveTarget({ host, runtime, mount, ...places });
+  const pictures = join(directories.state, 'decoys');
+  await mkdir(pictures, { recursive: true, mode: 0o700 });
+  const decoys = new Decoys({
+    directory: pictures,
+    address: configuration.listen.address,
+    // The agent's own program has the decoy as one of its commands.
+    program: process.argv[1] ?? '',
+    now: () => systemClock.now(),
+    log: context.log,
+  });
   const livingFile = new DurableFile<Living>(join(directories.state, 'living.json'), livingSchema);
   let living = await livingFile.read({});
 
@@ -182,6 +195,7 @@ export async function startSiteRole(
   };
   const forget = async (service: string) => {
     announcer.withdraw(service);
+    decoys.unwatch(service);
     const { [service]: _left, ...rest } = living;
     living = rest;
     await livingFile.write(living);
@@ -190,11 +204,13 @@ export async function startSiteRole(
   /** Direct users reach a service at its home only (MOVE section 2.2.2). */
   const publish = async (service: ServiceDescription) => {
     if (service.homeSite !== host || !service.direct) return;
+    await decoys.end(service.hostname);
     await runtime.publish(podIdentifier(service.hostname), {
       hostAddress: configuration.listen.address,
       hostPort: service.port,
       podPort: service.port,
     });
+    if (service.probe.kind === 'http') decoys.watch(service.hostname, service.port);
   };
 
   await source.restore();
@@ -205,6 +221,13 @@ export async function startSiteRole(
     if (service.storage && service.homeSite !== host) await mount.expect(service.hostname);
     const pod = pods.find((candidate) => candidate.spec.id === podIdentifier(service.hostname));
     if (pod?.phase === 'running' && !source.isLeaving(service.hostname)) announcer.keep(delegation);
+    if (
+      pod?.phase === 'running' &&
+      service.homeSite === host &&
+      service.direct &&
+      service.probe.kind === 'http'
+    )
+      decoys.watch(service.hostname, service.port);
   }
   overlayLinks.warm();
   runtime.warm().catch((thrown) => context.log(toMoveError(thrown).message));
@@ -249,11 +272,24 @@ export async function startSiteRole(
           }),
           sources: source.list(),
           targets: target.list(),
+          decoys: decoys.status(),
           lifelines: [
             ...storage.status().map((lifeline) => ({ ...lifeline, side: 'storage' as const })),
             ...mount.status().map((lifeline) => ({ ...lifeline, side: 'pod' as const })),
           ],
         };
+      },
+      'site.takes': async ({ service, podsMost, memoryMb }) => {
+        const [attack] = context.events.lasting('attack');
+        if (attack) return { why: `it is attacked: ${attack.evidence}` };
+        const others = new Set([
+          ...Object.keys(living),
+          ...target.list().flatMap((move) => (move.state === 'discarded' ? [] : [move.service])),
+        ]);
+        others.delete(service);
+        if (others.size >= podsMost) return { why: `it runs ${others.size} services already` };
+        const freeMb = Math.floor(freemem() / 2 ** 20);
+        return { why: freeMb < memoryMb ? `it has ${freeMb} MB of memory left` : null };
       },
       'site.start': async ({ service, delegation }) => {
         const id = podIdentifier(service.hostname);
@@ -269,7 +305,7 @@ export async function startSiteRole(
         return {};
       },
       'site.stop': async ({ service }) => {
-        await forget(service);
+        await Promise.all([forget(service), decoys.end(service)]);
         const id = podIdentifier(service);
         // Another site may still have told it to leave; what that left behind goes first.
         await tidying;
@@ -277,6 +313,12 @@ export async function startSiteRole(
         await runtime.discard(id);
         await target.left(service);
         await storage.close(service);
+        return {};
+      },
+      'site.decoy': async ({ service, port, on }) => {
+        if (on && living[service])
+          throw new MoveError('DECOY_REFUSED', `${service} lives here and answers itself.`, { service });
+        await (on ? decoys.begin(service, port) : decoys.end(service));
         return {};
       },
       'site.facts': () => readSiteFacts(software),
@@ -296,6 +338,8 @@ export async function startSiteRole(
       'source.rehearse': ({ service }) => source.rehearse(service, () => door.cut(service)),
       'source.measureWay': async ({ target: to }) => ({ roundTripMs: await source.measureWay(to) }),
       'source.prepare': async ({ move, service, epoch, target: to }) => {
+        // What strangers get from here on is not its answer any more.
+        decoys.unwatch(service);
         // At once: under a flood every person who waits at the door costs the service another worker.
         await Promise.all([
           source.prepare(move, service, epoch, to),
@@ -376,6 +420,7 @@ export async function startSiteRole(
       await server.close();
       await lasting.close();
       await path.close();
+      await decoys.stop();
       await runtime.close();
     },
   };

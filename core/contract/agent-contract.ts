@@ -127,6 +127,20 @@ export const siteStatusSchema = z.object({
   targets: z.array(
     z.object({ move: z.string(), service: z.string(), epoch: z.number().int(), state: targetStateSchema }),
   ),
+  decoys: z
+    .array(
+      z.object({
+        service: z.string(),
+        port: z.number().int(),
+        since: at,
+        takenAt: at.describe('when what it answers was what the service answered'),
+        requests: z.number().int(),
+        turnedAway: z.number().int(),
+        bytes: z.number(),
+        connections: z.number().int(),
+      }),
+    )
+    .optional(),
   lifelines: z.array(
     z.object({
       service: z.string(),
@@ -318,6 +332,15 @@ export const agentContract = {
     }),
   ),
   'site.status': method('Pods, moves and lifelines of this site.', nothing, siteStatusSchema),
+  'site.takes': method(
+    'Whether this site takes a service in at this moment: it is not attacked and has room. Nothing is reserved by asking.',
+    z.object({
+      service: z.string(),
+      podsMost: z.number().int().default(4),
+      memoryMb: z.number().int().default(64),
+    }),
+    z.object({ why: z.string().nullable().describe('why it does not; null when it does') }),
+  ),
   'site.start': method(
     'Starts a service here from its image and announces it.',
     z.object({ service: serviceDescriptionSchema, delegation: delegationSchema }),
@@ -326,6 +349,11 @@ export const agentContract = {
   'site.stop': method(
     'Stops a service here and removes its pod.',
     z.object({ service: z.string() }),
+    nothing,
+  ),
+  'site.decoy': method(
+    'Begins or ends to answer strangers for a service that has left its home here, with what it answered them before. Refused while the service lives here.',
+    z.object({ service: z.string(), port: z.number().int(), on: z.boolean() }),
     nothing,
   ),
   'site.facts': method(

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Client } from './channel.ts';
+import { decoyViewSchema } from './decoy-view.ts';
 import {
   credentialSchema,
   drillKindSchema,
@@ -18,6 +19,7 @@ import {
 } from './domain.ts';
 import { pathChoiceSchema } from './path-secrecy.ts';
 import { predictionCheckSchema, preflightSchema } from './preflight.ts';
+import { responseSettingsSchema, serviceCapacitySchema } from './response-settings.ts';
 import { serviceFileSchema } from './service-file.ts';
 import { stateMessageSchema } from './state.ts';
 import { telemetrySchema } from './telemetry.ts';
@@ -293,9 +295,41 @@ export const contract = {
     z.object({ preflight: preflightSchema, checks: z.array(predictionCheckSchema) }),
   ),
   'service.policy': command(
-    'Sets who decides when a service is attacked: manual (alarm only), approve (ask), automatic (go ahead).',
-    z.object({ service: hostname, policy: movePolicySchema }),
-    z.object({ service: hostname, policy: movePolicySchema }),
+    'Sets how a service answers attacks. Who decides: manual (alarm only), approve (ask), automatic (go ahead); what is not named stays as it is.',
+    z.object({
+      service: hostname,
+      policy: movePolicySchema.optional().describe('who decides when it is attacked'),
+      deadline: z
+        .number()
+        .int()
+        .min(0)
+        .max(86_400)
+        .optional()
+        .describe('seconds that a proposed move waits for a person; 0: for as long as the attack lasts'),
+      atDeadline: responseSettingsSchema.shape.atDeadline.optional(),
+      home: responseSettingsSchema.shape.home.optional(),
+      homeQuiet: responseSettingsSchema.shape.homeQuietSeconds.optional(),
+      decoy: z
+        .enum(['on', 'off'])
+        .optional()
+        .describe('whether its old address goes on answering as a decoy while it is away'),
+    }),
+    z.object({ service: hostname, policy: movePolicySchema, response: responseSettingsSchema }),
+  ),
+  'service.capacity': command(
+    'Says what a service needs of the site it moves to, and where that is agreed in advance: there it is kept free for it. Elsewhere it is taken on demand.',
+    z.object({
+      service: hostname,
+      processors: serviceCapacitySchema.shape.processors.optional(),
+      memoryMb: serviceCapacitySchema.shape.memoryMb.optional(),
+      reserve: z.array(hostIdentifier).max(64).default([]).describe('a site to reserve capacity at'),
+      release: z
+        .array(hostIdentifier)
+        .max(64)
+        .default([])
+        .describe('a site where it is not reserved any more'),
+    }),
+    z.object({ service: hostname, capacity: serviceCapacitySchema }),
   ),
   'service.path': command(
     'Sets how sessions that begin now travel through the overlay; those that are open keep their path until they resume.',
@@ -336,6 +370,11 @@ export const contract = {
       nodes: z.number().int(),
       choices: z.array(pathChoiceSchema),
     }),
+  ),
+  'decoy.show': query(
+    'What an attacker gets at the old address of a service, asked just now from outside its site, beside the truth.',
+    z.object({ service: hostname }),
+    decoyViewSchema,
   ),
   'drill.start': command(
     'Starts a bounded attack inside the lab and watches what it does. A service that is elsewhere is brought home first. Refused for any target outside the lab.',

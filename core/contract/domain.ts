@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { responseSettingsSchema, serviceCapacitySchema, siteOfferSchema } from './response-settings.ts';
 
 /**
  * The domain types that every shell and core share. Units stand in the names: `Ms` milliseconds,
@@ -115,6 +116,11 @@ export const siteSchema = z.object({
   pods: z.array(z.string()).describe('services that run here'),
   attacked: z.boolean(),
   surge: z.string().nullable().optional().describe('while an honest surge is on: its figures, as a sentence'),
+  offers: siteOfferSchema.optional().describe('what it takes in; as defaultSiteOffer where nothing is said'),
+  decoys: z
+    .array(z.string())
+    .optional()
+    .describe('services that have left and at whose old address something answers here for them'),
 });
 export type Site = z.infer<typeof siteSchema>;
 
@@ -168,6 +174,12 @@ export const serviceSchema = z.object({
   epoch: z.number().int(),
   state: z.enum(['starting', 'running', 'moving', 'down']),
   policy: movePolicySchema,
+  response: responseSettingsSchema
+    .optional()
+    .describe('deadline, way home, decoy; as defaultResponse until somebody chooses'),
+  capacity: serviceCapacitySchema
+    .optional()
+    .describe('what it needs and where that is reserved; as defaultServiceCapacity until somebody says'),
   staysBehind: z.array(z.string()),
   sessions: z.number().int().describe('sessions open through the overlay'),
   directory: z.string().nullable().describe('the directory node'),
@@ -237,6 +249,12 @@ export const proposalSchema = z.object({
   sessions: z.number().int(),
   staysBehind: z.array(z.string()),
   undo: z.string(),
+  kind: z
+    .enum(['away', 'home'])
+    .optional()
+    .describe('away from an attack (default), or home after the storm'),
+  deadlineAt: at.nullable().optional().describe('when nobody is waited for any more; none: never'),
+  atDeadline: z.enum(['move', 'stay']).optional().describe('what happens then'),
   attack: z.string().nullable(),
   state: z.enum(['waiting', 'approved', 'declined', 'withdrawn']),
   decidedBy: z.string().nullable(),
@@ -283,7 +301,12 @@ export const moveSchema = z.object({
   to: z.string(),
   stone: z.string(),
   epoch: z.number().int().describe('the epoch that the service has after the move'),
-  state: z.enum(['running', 'paused', 'committed', 'done', 'rolled-back', 'failed']),
+  state: z.enum(['queued', 'running', 'paused', 'committed', 'done', 'rolled-back', 'failed']),
+  queuedAt: at.optional().describe('when it was asked for'),
+  waitsFor: z
+    .array(z.string())
+    .optional()
+    .describe('while it is queued: moves that use the same source, target or stone and go first'),
   requestedBy: z.string(),
   reason: z.string(),
   attack: z.string().nullable(),

@@ -10,6 +10,7 @@ import { Admissions } from './admissions-control.ts';
 import { AgentConnections } from './agent-connections.ts';
 import { AttackResponse } from './attack-response.ts';
 import type { ControlContext } from './control-context.ts';
+import { DecoyKeeper } from './decoy-keeper.ts';
 import { DoorKeeper } from './doors.ts';
 import { Drills } from './drills-control.ts';
 import { Enrolment } from './enrolment.ts';
@@ -21,12 +22,15 @@ import { NodeListKeeper } from './node-list-keeper.ts';
 import { Observer } from './observer.ts';
 import { PeopleFile } from './people-file.ts';
 import { Preflights } from './preflights.ts';
+import { Proposals } from './proposals-control.ts';
 import { RefusedLoads } from './refused-loads.ts';
 import { Seating } from './seating.ts';
 import { ServiceKeys } from './service-keys.ts';
 import { pathsOf, ServicePaths } from './service-paths.ts';
+import { ServicePolicies } from './service-policies.ts';
 import { Services } from './services-control.ts';
 import { Visitors } from './visitors-control.ts';
+import { WayHome } from './way-home.ts';
 
 const agentRoles: readonly string[] = ['overlay', 'site', 'stone'];
 const refusalSilenceMs = 10_000;
@@ -42,10 +46,14 @@ export class AttachedFleet {
   readonly context: ControlContext;
   readonly moves: Moves;
   readonly response: AttackResponse;
+  readonly proposals: Proposals;
+  readonly #wayHome: WayHome;
+  readonly decoys: DecoyKeeper;
   readonly drills: Drills;
   readonly floods: Floods;
   readonly observer: Observer;
   readonly paths: ServicePaths;
+  readonly policies: ServicePolicies;
   readonly preflights: Preflights;
   readonly admissions: Admissions;
   readonly visitors: Visitors;
@@ -112,16 +120,20 @@ export class AttachedFleet {
       certifySites: () => this.#enrolment.certifySites(this.context.agent),
     });
     this.moves = new Moves(this.context, keys, seats);
-    this.response = new AttackResponse(this.context, this.moves);
-    this.moves.onTakenBack = () => this.response.reconsider();
+    this.proposals = new Proposals(this.context, this.moves);
+    this.response = new AttackResponse(this.context, this.proposals);
+    this.#wayHome = new WayHome(this.context, this.proposals);
+    this.decoys = new DecoyKeeper(this.context);
+    this.moves.onTakenBack = (move) => this.response.takenBack(move);
     this.floods = new Floods(this.context);
     this.paths = new ServicePaths(this.context);
+    this.policies = new ServicePolicies(this.context, () => this.response.reconsider());
     this.preflights = new Preflights(this.context);
     this.observer = new Observer(this.context, this.#enrolment, seats);
     this.nodeFloods = new NodeFloods(this.context);
     this.drills = new Drills({
       context: this.context,
-      response: this.response,
+      proposals: this.proposals,
       moves: this.moves,
       seats,
       nodeFloods: this.nodeFloods,
@@ -171,6 +183,8 @@ export class AttachedFleet {
     this.preflights.start();
     await this.services.start();
     this.#refusedLoads.start();
+    this.#wayHome.start();
+    this.decoys.start();
     store.change([]);
   }
 
@@ -240,6 +254,10 @@ export class AttachedFleet {
     await this.floods.stopAll();
     this.services.stop();
     this.observer.stop();
+    this.#wayHome.stop();
+    this.decoys.stop();
+    this.response.stop();
+    this.proposals.stop();
     this.preflights.stop();
     this.#refusedLoads.stop();
     this.#doors.stop();
@@ -336,6 +354,7 @@ export class AttachedFleet {
             secondaryOutMbit: 0,
             pods: [],
             attacked: false,
+            ...(host.offers ? { offers: host.offers } : {}),
           },
         });
       else if (host.role === 'stone')

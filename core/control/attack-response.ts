@@ -1,11 +1,15 @@
 import { randomUUID } from 'node:crypto';
 import type { AgentEvent } from '../contract/agent-contract.ts';
-import type { Attack, AttackClass, Proposal, Service } from '../contract/domain.ts';
-import { predictOutage } from '../moves/prediction.ts';
-import { MoveError, toMoveError } from '../runtime/errors.ts';
-import { type ControlContext, requireNotHalted, serviceOf, siteOf } from './control-context.ts';
-import type { Moves } from './moves-control.ts';
-import { preflightOf } from './preflights.ts';
+import type { Attack, AttackClass, Move, Service } from '../contract/domain.ts';
+import { respond } from '../moves/response-policy.ts';
+import { toMoveError } from '../runtime/errors.ts';
+import type { ControlContext } from './control-context.ts';
+import type { Proposals } from './proposals-control.ts';
+import { situationOf } from './situation.ts';
+
+/** After a move that could not be carried through, and between further ones, in milliseconds. */
+const firstRetryMs = 2_000;
+const longestRetryMs = 30_000;
 
 /** Each class in words, for the journal. */
 const attackWords: Record<AttackClass, string> = {
@@ -26,18 +30,15 @@ type AttackReport = Extract<AgentEvent, { type: 'attack' }>;
  */
 export class AttackResponse {
   readonly #context: ControlContext;
-  readonly #moves: Moves;
-  readonly #wished = new Map<string, string>();
+  readonly #proposals: Proposals;
+  /** When a service is looked at again, by service: how that is called off. */
+  readonly #again = new Map<string, () => void>();
+  /** Moves in a row that the policy had begun and that were taken back, by service. */
+  readonly #failures = new Map<string, number>();
 
-  constructor(context: ControlContext, moves: Moves) {
+  constructor(context: ControlContext, proposals: Proposals) {
     this.#context = context;
-    this.#moves = moves;
-  }
-
-  /** Until the returned function is called, a move of this service goes to `site` when it can. */
-  wish(service: string, site: string): () => void {
-    this.#wished.set(service, site);
-    return () => this.#wished.delete(service);
+    this.#proposals = proposals;
   }
 
   /** Takes a report of a site's agent. */
@@ -59,32 +60,6 @@ export class AttackResponse {
     const attack = active ?? this.#begin(site, kind, report);
     for (const service of Object.values(this.#context.store.state.services))
       if (service.site === site) this.#propose(service, attack);
-  }
-
-  approve(id: string, by: string): Proposal {
-    requireNotHalted(this.#context);
-    const proposal = this.#waiting(id);
-    const move = this.#moves.start({
-      service: proposal.service,
-      to: proposal.to,
-      requestedBy: by,
-      reason: proposal.reasons[0] ?? 'approved',
-      attack: proposal.attack,
-    });
-    return this.#decide(
-      { ...proposal, state: 'approved', move: move.id },
-      by,
-      `${by} approved: ${proposal.service} moves to ${proposal.to}.`,
-    );
-  }
-
-  decline(id: string, by: string): Proposal {
-    const proposal = this.#waiting(id);
-    return this.#decide(
-      { ...proposal, state: 'declined' },
-      by,
-      `${by} declined: ${proposal.service} stays at ${proposal.from}.`,
-    );
   }
 
   /** Proposes for what is attacked right now: after a policy was changed, a move failed or a stop was released. */
@@ -109,6 +84,36 @@ export class AttackResponse {
       actor: `agent:${site}`,
       changes: [{ op: 'patch', collection: 'sites', id: site, value: { surge } }],
     });
+  }
+
+  /** A move was taken back, or never began: what is still attacked is answered again. */
+  takenBack(move: Move): void {
+    if (move.requestedBy !== 'policy') {
+      this.reconsider();
+      return;
+    }
+    // Who took back what the policy had begun does not want it.
+    if (move.error?.code === 'MOVE_CANCELLED' || move.attack === null) return;
+    const failures = this.#failures.get(move.service) ?? 0;
+    this.#failures.set(move.service, failures + 1);
+    this.#lookAgain(
+      move.service,
+      this.#context.clock.now() + Math.min(longestRetryMs, firstRetryMs * 2 ** failures),
+    );
+  }
+
+  stop(): void {
+    for (const cancel of this.#again.values()) cancel();
+    this.#again.clear();
+  }
+
+  #lookAgain(service: string, at: number): void {
+    this.#again.get(service)?.();
+    const cancel = this.#context.clock.after(Math.max(0, at - this.#context.clock.now()), () => {
+      this.#again.delete(service);
+      this.reconsider();
+    });
+    this.#again.set(service, cancel);
   }
 
   #begin(site: string, kind: AttackClass, report: AttackReport): Attack {
@@ -144,9 +149,6 @@ export class AttackResponse {
     const others = Object.values(this.#context.store.state.attacks).filter(
       (other) => other.site === attack.site && other.state === 'active' && other.id !== attack.id,
     );
-    const withdrawn = Object.values(this.#context.store.state.proposals).filter(
-      (proposal) => proposal.attack === attack.id && proposal.state === 'waiting',
-    );
     this.#context.recorder.record({
       kind: 'observation',
       type: 'attack.over',
@@ -157,15 +159,7 @@ export class AttackResponse {
       changes: [
         { op: 'patch', collection: 'attacks', id: attack.id, value: { state: 'over', overAt: at } },
         { op: 'patch', collection: 'sites', id: attack.site, value: { attacked: others.length > 0 } },
-        ...withdrawn.map(
-          ({ id }) =>
-            ({
-              op: 'patch',
-              collection: 'proposals',
-              id,
-              value: { state: 'withdrawn', decidedAt: at, decidedBy: 'the attack ended' },
-            }) as const,
-        ),
+        ...this.#proposals.withdrawals((proposal) => proposal.attack === attack.id, 'the attack ended'),
       ],
     });
   }
@@ -179,52 +173,20 @@ export class AttackResponse {
         proposal.attack === attack.id && proposal.service === service.id && proposal.state !== 'withdrawn',
     );
     if (before && before.state !== 'approved') return;
+    const response = respond(situationOf(store.state, service, clock.now()));
+    const notBefore = response.do === 'stay' ? response.lookAgainAt : null;
+    // A person may move it at once; a policy waits until it is sure that the service is followed.
+    if (notBefore !== null && service.policy === 'automatic') {
+      this.#lookAgain(service.id, notBefore);
+      return;
+    }
     try {
-      const wished = this.#wished.get(service.id);
-      const target = this.#moves.target(service.id, wished);
-      const source = siteOf(this.#context, service.site);
-      const prediction = predictOutage({
-        service: service.id,
-        source,
-        target,
-        history: Object.values(store.state.moves),
-        ...preflightOf(store.state, service.id, target.id),
+      this.#proposals.propose({
+        service,
+        attack,
+        reason: attack.evidence,
+        ...(notBefore === null ? {} : { notBefore }),
       });
-      const usable = Object.values(store.state.sites).filter(
-        (site) => site.reach === 'up' && !site.attacked && site.id !== source.id,
-      );
-      const proposal: Proposal = {
-        id: randomUUID(),
-        service: service.id,
-        from: source.id,
-        to: target.id,
-        reasons: [
-          attack.evidence,
-          wished
-            ? `${target.id} was asked for.`
-            : `${target.id} was drawn at random among ${usable.length} healthy sites; other ISPs come first.`,
-        ],
-        predictedOutageMs: prediction.outageMs,
-        predictedFrom: prediction.basis,
-        sessions: service.sessions,
-        staysBehind: service.staysBehind,
-        undo: `Move back to ${source.id} when the attack is over, the same way.`,
-        attack: attack.id,
-        state: 'waiting',
-        decidedBy: null,
-        createdAt: clock.now(),
-        decidedAt: null,
-        move: null,
-      };
-      recorder.record({
-        kind: 'intent',
-        type: 'move.proposed',
-        tone: 'decision',
-        text: `Proposed: move ${service.id} from ${source.id} to ${target.id}, silent for about ${prediction.outageMs} ms.`,
-        subject: service.id,
-        changes: [{ op: 'upsert', collection: 'proposals', id: proposal.id, value: proposal }],
-      });
-      if (service.policy === 'automatic') this.approve(proposal.id, 'policy');
     } catch (thrown) {
       const error = toMoveError(thrown);
       log(`no proposal for ${service.id}: ${error.message}`);
@@ -236,31 +198,7 @@ export class AttackResponse {
         subject: service.id,
         data: { code: error.code },
       });
+      this.#lookAgain(service.id, clock.now() + longestRetryMs);
     }
-  }
-
-  #decide(proposal: Proposal, by: string, text: string): Proposal {
-    const decided: Proposal = { ...proposal, decidedBy: by, decidedAt: this.#context.clock.now() };
-    this.#context.recorder.record({
-      kind: 'intent',
-      type: `proposal.${decided.state}`,
-      tone: 'decision',
-      text,
-      subject: proposal.service,
-      actor: by,
-      changes: [{ op: 'upsert', collection: 'proposals', id: proposal.id, value: decided }],
-    });
-    return decided;
-  }
-
-  #waiting(id: string): Proposal {
-    const proposal = this.#context.store.state.proposals[id];
-    if (!proposal) throw new MoveError('PROPOSAL_UNKNOWN', `There is no proposal ${id}.`, { proposal: id });
-    if (proposal.state !== 'waiting')
-      throw new MoveError('PROPOSAL_DECIDED', `This proposal has been ${proposal.state} already.`, {
-        state: proposal.state,
-      });
-    serviceOf(this.#context, proposal.service);
-    return proposal;
   }
 }

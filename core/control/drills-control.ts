@@ -6,12 +6,12 @@ import { runDrill } from '../drills/drill-runner.ts';
 import type { DrillMove } from '../drills/judge-drill.ts';
 import { loadOf } from '../drills/load-of-drill.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
-import type { AttackResponse } from './attack-response.ts';
 import { beginAtHome } from './begin-at-home.ts';
 import { type ControlContext, requireNotHalted, serviceOf, siteOf } from './control-context.ts';
 import { publicAddress } from './host-plan.ts';
 import type { Moves } from './moves-control.ts';
 import type { NodeFloods } from './node-floods.ts';
+import type { Proposals } from './proposals-control.ts';
 import { armRemoteLoad } from './remote-load.ts';
 import { type Seat, seatOf } from './seats.ts';
 
@@ -30,7 +30,7 @@ interface DrillOrder {
 
 export interface DrillsParts {
   context: ControlContext;
-  response: AttackResponse;
+  proposals: Proposals;
   moves: Moves;
   seats: () => readonly Seat[];
   nodeFloods: NodeFloods;
@@ -42,7 +42,7 @@ export interface DrillsParts {
 /** Runs drills: the judged attacks inside the lab. One at a time. */
 export class Drills {
   readonly #context: ControlContext;
-  readonly #response: AttackResponse;
+  readonly #proposals: Proposals;
   readonly #moves: Moves;
   readonly #seats: () => readonly Seat[];
   readonly #parts: Pick<DrillsParts, 'nodeFloods' | 'verifyRing' | 'nameOfNode'>;
@@ -50,7 +50,7 @@ export class Drills {
 
   constructor(parts: DrillsParts) {
     this.#context = parts.context;
-    this.#response = parts.response;
+    this.#proposals = parts.proposals;
     this.#moves = parts.moves;
     this.#seats = parts.seats;
     this.#parts = parts;
@@ -180,7 +180,7 @@ export class Drills {
     const undo: (() => void)[] = [];
     const before = serviceOf(this.#context, service).state.policy;
     if (!isAttackDrill(order.kind)) return undo;
-    if (order.to !== undefined) undo.push(this.#response.wish(service, order.to));
+    if (order.to !== undefined) undo.push(this.#proposals.wish(service, order.to));
     if (order.autoApprove && before !== 'automatic') {
       const set = (policy: MovePolicy) =>
         this.#context.store.change([{ op: 'patch', collection: 'services', id: service, value: { policy } }]);

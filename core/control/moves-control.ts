@@ -1,14 +1,15 @@
 import { randomUUID } from 'node:crypto';
-import type { Move, MovePhaseName, Service } from '../contract/domain.ts';
+import type { Move, MovePhaseName, Service, Site } from '../contract/domain.ts';
 import type { Change } from '../contract/state.ts';
 import { MoveRunner } from '../moves/move-runner.ts';
 import type { ShipProgress } from '../moves/move-source.ts';
 import { predictOutage } from '../moves/prediction.ts';
 import { killSource } from '../moves/source-kill.ts';
-import { chooseTarget } from '../moves/target-choice.ts';
+import { chooseTarget, type TargetChoice } from '../moves/target-choice.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { type ControlContext, requireNotHalted, serviceOf, siteOf } from './control-context.ts';
 import { endpointOf } from './host-plan.ts';
+import { MoveTurns, type QueuedOrder } from './move-turns.ts';
 import { preflightOf } from './preflights.ts';
 import type { Seat } from './seats.ts';
 import type { ServiceKeys } from './service-keys.ts';
@@ -20,7 +21,7 @@ const movePaceMs = 10;
 const retryMs = 2_000;
 const movesKept = 200;
 
-/** Starts, watches, takes back and recovers moves. One move a service at a time. */
+/** Queues, starts, watches, takes back and recovers moves. One move a service at a time. */
 export class Moves {
   readonly #context: ControlContext;
   readonly #keys: ServiceKeys;
@@ -28,8 +29,9 @@ export class Moves {
   readonly #runners = new Map<string, MoveRunner>();
   readonly #waiters = new Set<() => void>();
   readonly #timers = new Set<NodeJS.Timeout>();
-  /** Called when a move that somebody had asked for by hand was taken back. */
-  onTakenBack: () => void = () => undefined;
+  readonly #turns: MoveTurns;
+  /** Called when a move was taken back, or did not even begin. */
+  onTakenBack: (move: Move) => void = () => undefined;
   #stopped = false;
   /** Moves that are brought to their end: said once, however often that is tried. */
   readonly #recovering = new Set<string>();
@@ -39,15 +41,23 @@ export class Moves {
     this.#context = context;
     this.#keys = keys;
     this.#seats = seats;
+    this.#turns = new MoveTurns({
+      context,
+      begin: (order, target) => this.#begin(order, target),
+      drop: (order, error) => this.#drop(order, error),
+    });
   }
 
   /**
-   * Starts a move and returns it as it begins.
+   * Asks for a move and returns it as it is queued: it begins when nothing under way shares its source, target or
+   * stone, and when its target, which is asked then, takes the service. `preferred` is a target that another is drawn
+   * for when it cannot take the service by then; `to` is the very one.
    * @throws MoveError `HALTED`, `SERVICE_UNKNOWN`, `SERVICE_BUSY`, `SITE_UNKNOWN`, `TARGET_UNUSABLE`, `NO_TARGET`.
    */
   start(order: {
     service: string;
     to?: string | undefined;
+    preferred?: string | undefined;
     pauseAt?: MovePhaseName | undefined;
     requestedBy: string;
     reason: string;
@@ -55,7 +65,12 @@ export class Moves {
   }): Move {
     const { store, clock } = this.#context;
     requireNotHalted(this.#context);
-    const { description, state } = serviceOf(this.#context, order.service);
+    const { state } = serviceOf(this.#context, order.service);
+    if (this.#turns.has(order.service))
+      throw new MoveError(
+        'SERVICE_BUSY',
+        `A move of ${order.service} waits for its turn already. Take that one back first.`,
+      );
     if (state.state !== 'running')
       throw new MoveError(
         'SERVICE_BUSY',
@@ -64,7 +79,9 @@ export class Moves {
           state: state.state,
         },
       );
-    const target = this.target(order.service, order.to);
+    const usable = order.preferred === undefined ? undefined : store.state.sites[order.preferred];
+    const preferred = usable?.reach === 'up' && !usable.attacked ? usable.id : undefined;
+    const { site: target } = this.target(order.service, order.to ?? preferred);
     const source = siteOf(this.#context, state.site);
     const prediction = predictOutage({
       service: order.service,
@@ -80,7 +97,9 @@ export class Moves {
       to: target.id,
       stone: this.#context.manifest.hosts[state.site]?.viaStone ?? '',
       epoch: state.epoch + 1,
-      state: 'running',
+      state: 'queued',
+      queuedAt: clock.now(),
+      waitsFor: [],
       requestedBy: order.requestedBy,
       reason: order.reason,
       attack: order.attack ?? null,
@@ -100,25 +119,64 @@ export class Moves {
       failure: null,
       owed: null,
     };
+    this.#record(move, 'intent', 'move.queued', `A move of ${order.service} is asked for: ${order.reason}`);
+    this.#turns.add({ move, wished: order.to !== undefined, pauseAt: order.pauseAt ?? null });
+    return this.#move(move.id);
+  }
+
+  /** The turn of a queued move has come. */
+  #begin({ move: queued, pauseAt }: QueuedOrder, target: Site): void {
+    const { store, clock } = this.#context;
+    const { description } = serviceOf(this.#context, queued.service);
+    const source = siteOf(this.#context, queued.from);
+    const move: Move = {
+      ...queued,
+      to: target.id,
+      state: 'running',
+      waitsFor: [],
+      startedAt: clock.now(),
+      predictedOutageMs: predictOutage({
+        service: queued.service,
+        source,
+        target,
+        history: Object.values(store.state.moves),
+        ...preflightOf(store.state, queued.service, target.id),
+      }).outageMs,
+    };
     this.#record(
       move,
       'intent',
       'move.started',
-      `${order.service} moves from ${move.from} to ${move.to}: ${order.reason}`,
+      `${move.service} moves from ${move.from} to ${move.to}: ${move.reason}`,
     );
-    const runner = new MoveRunner(
-      { move, service: description, pauseAt: order.pauseAt ?? null },
-      this.#ports(),
-    );
+    const runner = new MoveRunner({ move, service: description, pauseAt }, this.#ports());
     this.#follow(runner, runner.run());
-    return runner.move;
+  }
+
+  /** A queued move that does not take place: nothing of it had begun. */
+  #drop({ move }: QueuedOrder, error: MoveError): void {
+    const dropped: Move = {
+      ...move,
+      state: 'rolled-back',
+      waitsFor: [],
+      endedAt: this.#context.clock.now(),
+      error: error.toBody(),
+    };
+    this.#record(
+      dropped,
+      'observation',
+      'move.dropped',
+      `${move.service} does not move and goes on at ${move.from}. ${error.message}`,
+    );
+    if (!this.#stopped) this.onTakenBack(dropped);
   }
 
   /** The site that a service would move to: the wished one if it can take it, else one drawn at random. */
-  target(service: string, wished: string | undefined): ReturnType<typeof chooseTarget> {
+  target(service: string, wished: string | undefined): TargetChoice {
     const { state } = serviceOf(this.#context, service);
-    const sites = Object.values(this.#context.store.state.sites);
-    if (wished === undefined) return chooseTarget(sites, state.site, this.#context.random);
+    const question = this.#turns.question({ id: '', service, from: state.site });
+    // What other moves use now may be free when this one's turn comes.
+    if (wished === undefined) return chooseTarget({ ...question, passedOver: {} }, this.#context.random);
     const site = siteOf(this.#context, wished);
     if (site.id === state.site)
       throw new MoveError('TARGET_UNUSABLE', `${service} is at ${wished} already. Choose another site.`);
@@ -126,7 +184,8 @@ export class Moves {
       throw new MoveError('TARGET_UNUSABLE', `${wished} does not answer. Choose another site.`);
     if (site.attacked)
       throw new MoveError('TARGET_UNUSABLE', `${wished} is attacked itself. Choose another site.`);
-    return site;
+    const isAgreed = state.capacity?.reservedAt.includes(wished) ?? false;
+    return { site, basis: isAgreed ? 'agreed' : 'on demand', among: 1 };
   }
 
   /** Answers when the move has ended or paused, or when the limit has passed. */
@@ -159,6 +218,7 @@ export class Moves {
 
   cancel(id: string): Move {
     const move = this.#move(id);
+    if (this.#turns.cancel(id)) return this.#move(id);
     const runner = this.#runners.get(id);
     if (!runner) throw new MoveError('MOVE_ENDED', 'This move has ended already.', { state: move.state });
     runner.cancel();
@@ -174,9 +234,9 @@ export class Moves {
       ?.progress({ bytes, totalBytes, wireBytes, level, bytesPerSecond: Math.round(bytes / seconds) });
   }
 
-  /** Takes every uncommitted move back; returns how many there were. */
+  /** Takes every uncommitted move back, those that wait for their turn included; returns how many there were. */
   takeAllBack(): number {
-    let count = 0;
+    let count = this.#turns.cancelAll();
     for (const runner of this.#runners.values()) {
       if (runner.move.state === 'committed' || runner.move.endedAt !== null) continue;
       runner.cancel();
@@ -195,6 +255,11 @@ export class Moves {
       if ((ended.has(move.state) && move.owed !== 'rollback') || this.#runners.has(move.id)) continue;
       const description = this.#context.services.get(move.service);
       if (!description) continue;
+      if (move.state === 'queued') {
+        const why = 'The control plane began anew before its turn had come. Ask for it again.';
+        this.#drop({ move, wished: true, pauseAt: null }, new MoveError('CONTROLLER_RESTARTED', why));
+        continue;
+      }
       const runner = new MoveRunner(
         { move: { ...move, pausedBefore: null }, service: description, pauseAt: null },
         this.#ports(),
@@ -218,6 +283,7 @@ export class Moves {
 
   stop(): void {
     this.#stopped = true;
+    this.#turns.stop();
     for (const timer of this.#timers) clearTimeout(timer);
   }
 
@@ -230,7 +296,8 @@ export class Moves {
       for (const undo of restore) undo();
       this.#runners.delete(move.id);
       this.#wake();
-      if (move.state === 'rolled-back' && move.requestedBy !== 'policy' && !this.#stopped) this.onTakenBack();
+      this.#turns.look();
+      if (move.state === 'rolled-back' && !this.#stopped) this.onTakenBack(move);
       if (ended.has(move.state) && move.owed !== 'rollback') this.#recovering.delete(move.id);
       // Committed and not at its end, nothing may be taken back; what hosts owe is asked for until they answer.
       if (move.state === 'committed' || move.owed !== null) this.#later(() => this.recover());
@@ -322,8 +389,9 @@ export class Moves {
       actor: move.requestedBy,
       changes: [
         { op: 'upsert', collection: 'moves', id: move.id, value: move },
-        ...(isLate ? [] : [this.#serviceChange(move)]),
-        ...(type === 'move.started' ? this.#overtaken(move) : []),
+        // A move that waits, or never began, says nothing about its service.
+        ...(isLate || type === 'move.queued' || type === 'move.dropped' ? [] : [this.#serviceChange(move)]),
+        ...(type === 'move.queued' ? this.#overtaken(move) : []),
         ...this.#forgotten(),
       ],
     });
@@ -378,7 +446,10 @@ export class Moves {
 function toneOf(move: Move, type: string): 'good' | 'decision' | 'attack' | 'plain' {
   if (type === 'move.done') return 'good';
   if (move.state === 'failed') return 'attack';
-  return type === 'move.started' || type === 'move.committed' || type === 'move.paused'
+  return type === 'move.queued' ||
+    type === 'move.started' ||
+    type === 'move.committed' ||
+    type === 'move.paused'
     ? 'decision'
     : 'plain';
 }

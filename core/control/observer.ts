@@ -304,7 +304,10 @@ export class Observer {
         try {
           const agent = await this.#context.agent(site.id);
           const status = await agent.call('site.status', {}, { deadlineMs: callDeadlineMs });
-          this.#patchInto(changes, 'sites', site.id, { pods: status.pods.map((pod) => pod.service) });
+          this.#patchInto(changes, 'sites', site.id, {
+            pods: status.pods.map((pod) => pod.service),
+            decoys: (status.decoys ?? []).map((decoy) => decoy.service),
+          });
           for (const lifeline of status.lifelines) {
             if (lifeline.side !== 'storage') continue;
             const service = this.#context.store.state.services[lifeline.service];

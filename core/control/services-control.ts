@@ -139,7 +139,7 @@ export class Services {
         { service: id },
       );
     const underWay = Object.values(store.state.moves).some(
-      (move) => move.service === id && ['running', 'paused', 'committed'].includes(move.state),
+      (move) => move.service === id && ['queued', 'running', 'paused', 'committed'].includes(move.state),
     );
     if (underWay || this.#busy.has(id))
       throw new MoveError(
@@ -262,6 +262,8 @@ export class Services {
       epoch,
       state: found ? 'running' : 'starting',
       policy: known?.policy ?? definition?.file.policy ?? 'approve',
+      ...(known?.response ? { response: known.response } : {}),
+      ...(known?.capacity ? { capacity: known.capacity } : {}),
       staysBehind: description.storage
         ? [`${description.storage.mountPoint}, reached over the lifeline`]
         : [],

@@ -168,10 +168,10 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     'move.continue': (input) => ({ move: attached().moves.proceed(input.move) }),
     'move.cancel': (input) => ({ move: attached().moves.cancel(input.move) }),
     'proposal.approve': (input, { caller }) => ({
-      proposal: attached().response.approve(input.proposal, caller.kind),
+      proposal: attached().proposals.approve(input.proposal, caller.kind),
     }),
     'proposal.decline': (input, { caller }) => ({
-      proposal: attached().response.decline(input.proposal, caller.kind),
+      proposal: attached().proposals.decline(input.proposal, caller.kind),
     }),
     'service.check': (input) => ({ file: attached().services.check(input.text, input.source) }),
     'service.add': async (input, { caller }) => ({
@@ -183,25 +183,11 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     },
     'service.preflight': (input, { caller }) =>
       attached().preflights.run(input.service, { rehearse: !input.inspectOnly, actor: caller.kind }),
-    'service.policy': (input, { caller }) => {
-      if (!store.state.services[input.service])
-        throw new MoveError('SERVICE_UNKNOWN', `There is no service ${input.service}.`);
-      recorder.record({
-        kind: 'intent',
-        type: 'service.policy',
-        tone: 'decision',
-        text: `Policy of ${input.service}: ${input.policy}.`,
-        subject: input.service,
-        actor: caller.kind,
-        changes: [
-          { op: 'patch', collection: 'services', id: input.service, value: { policy: input.policy } },
-        ],
-      });
-      fleet?.response.reconsider();
-      return { service: input.service, policy: input.policy };
-    },
+    'service.policy': (input, { caller }) => attached().policies.set(input, caller.kind),
+    'service.capacity': (input, { caller }) => attached().policies.setCapacity(input, caller.kind),
     'service.path': (input, { caller }) => attached().paths.set(input, caller.kind),
     'service.paths': (input) => attached().paths.list(input),
+    'decoy.show': (input) => attached().decoys.show(input.service),
     'drill.start': (input) => ({ drill: attached().drills.start(input) }),
     'drill.wait': async (input, { signal }) => ({
       drill: await attached().drills.wait(input.drill, input.limitMs, signal),
@@ -209,6 +195,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     'flood.start': async (input) => ({ flood: await attached().floods.start(input) }),
     'emergency.stop': async (_input, { caller }) => {
       info({ halted: true });
+      const withdrawn = fleet?.proposals.withdrawals(() => true, 'the emergency stop') ?? [];
       const movesTakenBack = fleet?.moves.takeAllBack() ?? 0;
       const [floodsStopped, drillsStopped] = await Promise.all([
         fleet?.floods.stopAll() ?? 0,
@@ -220,6 +207,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
         tone: 'attack',
         text: `Emergency stop by ${caller.kind}: ${floodsStopped} floods, ${drillsStopped} drills, ${movesTakenBack} moves.`,
         actor: caller.kind,
+        changes: withdrawn,
       });
       return { floodsStopped, drillsStopped, movesTakenBack };
     },

@@ -183,6 +183,7 @@ class Lab {
         addresses: addressesOf(plan),
         interfaces: Object.fromEntries(plan.ports.map(({ link }) => [link, link])),
         rateMbit: Object.fromEntries(plan.ports.map(({ link, rate }) => [link, rate.rateMbit])),
+        ...(plan.offers ? { offers: plan.offers } : {}),
         netnsInode: await netnsInode(plan.name),
       };
     }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { siteOfferSchema } from '../contract/response-settings.ts';
 
 const addressesSchema = z.object({
   primary: z.ipv4().optional(),
@@ -32,6 +33,8 @@ const labHostSchema = z.object({
   addresses: addressesSchema,
   interfaces: perLink(z.string()),
   rateMbit: perLink(z.number()),
+  /** What a site takes in of services from elsewhere; the product's default where the specification says nothing. */
+  offers: siteOfferSchema.optional(),
   /** The inode of its network namespace, as `stat -L /proc/self/ns/net` says on the host. */
   netnsInode: z.number(),
 });

@@ -27,6 +27,7 @@ export interface HostPlan {
   isp?: string;
   network?: string;
   viaStone?: string;
+  offers?: NonNullable<LabHost['offers']>;
   ports: PortPlan[];
 }
 
@@ -92,7 +93,14 @@ export function planLab(spec: LabSpec, delay: DelayKind): LabPlan {
       ];
       addHost(
         plan,
-        { name: site.name, role: 'site', isp: isp.name, ...(stone ? { viaStone: stone } : {}), ports },
+        {
+          name: site.name,
+          role: 'site',
+          isp: isp.name,
+          ...(stone ? { viaStone: stone } : {}),
+          ...(site.offers ? { offers: site.offers } : {}),
+          ports,
+        },
         i + 1,
       );
     }

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
+import { siteOfferSchema } from '../contract/response-settings.ts';
 import { readCheckedYaml } from '../runtime/checked-yaml.ts';
 import { MoveError } from '../runtime/errors.ts';
 
@@ -22,6 +23,7 @@ const siteSchema = z.strictObject({
   name: nameSchema,
   primary: linkSchema.optional(),
   secondary: linkSchema.optional(),
+  offers: z.strictObject(siteOfferSchema.shape).optional(),
 });
 
 /** The lab's specification file: what `core/lab/default-spec.yaml` documents field by field. */

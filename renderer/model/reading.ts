@@ -4,9 +4,17 @@ import { byName } from './places.ts';
 
 /** What the state means: pure readings that views share. */
 
-export type SiteRole = 'live' | 'movingIn' | 'movingOut' | 'left' | 'idle' | 'down' | 'reaching';
+export type SiteRole = 'live' | 'movingIn' | 'movingOut' | 'decoy' | 'left' | 'idle' | 'down' | 'reaching';
 
-export const isUnderWay = (move: Move): boolean => move.endedAt === null && move.state !== 'done';
+export const isUnderWay = (move: Move): boolean =>
+  move.endedAt === null && move.state !== 'done' && move.state !== 'queued';
+
+/** Moves that wait for their turn, those that were asked for first in front. */
+export function queuedMoves(moves: ConsoleState['moves']): Move[] {
+  return Object.values(moves)
+    .filter((move) => move.state === 'queued')
+    .sort((a, b) => (a.queuedAt ?? a.startedAt) - (b.queuedAt ?? b.startedAt));
+}
 
 export function movesUnderWay(state: Pick<ConsoleState, 'moves'>): Move[] {
   return Object.values(state.moves).filter(
@@ -58,6 +66,8 @@ export function roleOfSite(site: Site, state: ConsoleState): SiteRole {
   const services = Object.values(state.services);
   if (site.reach === 'down') return 'down';
   if (services.some((service) => service.site === site.id)) return 'live';
+  // A home that its service has left is called a decoy only while something answers there for it.
+  if ((site.decoys?.length ?? 0) > 0) return 'decoy';
   if (services.some((service) => service.homeSite === site.id)) return 'left';
   if (site.reach !== 'up') return 'reaching';
   return 'idle';
@@ -83,7 +93,8 @@ export function serviceInFocus(state: ConsoleState, chosen: string | null): Serv
 export function latestMove(state: ConsoleState, service: string): Move | null {
   let latest: Move | null = null;
   for (const move of Object.values(state.moves))
-    if (move.service === service && (!latest || move.startedAt > latest.startedAt)) latest = move;
+    if (move.service === service && move.state !== 'queued' && (!latest || move.startedAt > latest.startedAt))
+      latest = move;
   return latest;
 }
 

@@ -35,6 +35,12 @@ export function ProposalCard({ proposal }: { proposal: Proposal }) {
         <dd>{text.proposal.sessionsValue(proposal.sessions)}</dd>
         <dt>{text.proposal.behind}</dt>
         <dd>{proposal.staysBehind.join(', ') || text.proposal.nothingBehind}</dd>
+        {proposal.deadlineAt ? (
+          <>
+            <dt>{text.proposal.deadline}</dt>
+            <dd className="figures">{text.proposal.deadlineValue(proposal, now)}</dd>
+          </>
+        ) : null}
         <dt>{text.proposal.undo}</dt>
         <dd>{withPlaces(proposal.undo, sites)}</dd>
       </dl>

@@ -1,7 +1,7 @@
 import { useState } from 'react';
 import type { Move } from '../../core/contract/domain.ts';
 import { bytes, day, duration, place, time, timeWithMs } from '../format.ts';
-import { isUnderWay, newestMoves, waitingProposals } from '../model/reading.ts';
+import { isUnderWay, newestMoves, queuedMoves, waitingProposals } from '../model/reading.ts';
 import { Icon } from '../parts/Icon.tsx';
 import { Nothing } from '../parts/Nothing.tsx';
 import { ProposalCard } from '../parts/ProposalCard.tsx';
@@ -13,6 +13,7 @@ import { text } from '../text.ts';
 import { Room } from './Room.tsx';
 
 const tones: Record<Move['state'], Tone> = {
+  queued: 'muted',
   running: 'decision',
   paused: 'decision',
   committed: 'decision',
@@ -24,9 +25,11 @@ const tones: Record<Move['state'], Tone> = {
 /** What waits for a decision, what is under way, what has been. */
 export function MovesView() {
   const waiting = waitingProposals(useCollection('proposals'));
-  const moves = newestMoves(useCollection('moves'));
+  const all = useCollection('moves');
+  const moves = newestMoves(all);
+  const queued = queuedMoves(all);
   const running = moves.filter(isUnderWay);
-  const past = moves.filter((move) => !isUnderWay(move));
+  const past = moves.filter((move) => !isUnderWay(move) && move.state !== 'queued');
   return (
     <Room title={text.views.moves}>
       <section aria-labelledby="to-decide">
@@ -54,6 +57,16 @@ export function MovesView() {
           </div>
         </section>
       )}
+      {queued.length > 0 && (
+        <section aria-labelledby="queue">
+          <h2 id="queue">{text.move.queue}</h2>
+          <ol className="queue">
+            {queued.map((move) => (
+              <QueuedMove key={move.id} move={move} />
+            ))}
+          </ol>
+        </section>
+      )}
       <section aria-labelledby="history">
         <h2 id="history">{text.move.history}</h2>
         {past.length === 0 && running.length === 0 ? (
@@ -63,6 +76,23 @@ export function MovesView() {
         )}
       </section>
     </Room>
+  );
+}
+
+function QueuedMove({ move }: { move: Move }) {
+  const mayAct = useMayAct();
+  const all = useCollection('moves');
+  const before = (move.waitsFor ?? []).flatMap((id) => all[id]?.service ?? []);
+  return (
+    <li aria-label={text.move.queued(move)}>
+      <span>
+        {move.service} <span className="muted">{`${place(move.from)} → ${place(move.to)}`}</span>
+      </span>
+      <span className="muted">{text.move.waitsFor(before)}</span>
+      <button type="button" className="button" disabled={!mayAct} onClick={() => void cancelMove(move.id)}>
+        {text.move.takeBack}
+      </button>
+    </li>
   );
 }
 

@@ -7,8 +7,10 @@ import {
 } from '../../core/contract/domain.ts';
 import { place } from '../format.ts';
 import { latestMove, nodesUp, servicesByName } from '../model/reading.ts';
+import { DecoyPanel } from '../parts/DecoyPanel.tsx';
 import { LatencyChart } from '../parts/LatencyChart.tsx';
 import { Nothing } from '../parts/Nothing.tsx';
+import { ResponseChoice } from '../parts/ResponseChoice.tsx';
 import { StateWord } from '../parts/StateWord.tsx';
 import { Waterfall } from '../parts/Waterfall.tsx';
 import { run, setPath } from '../store/commands.ts';
@@ -78,6 +80,7 @@ function ServiceCard({ service }: { service: Service }) {
           <dd>{service.staysBehind.join(', ') || text.proposal.nothingBehind}</dd>
         </dl>
         <PolicyChoice service={service} />
+        <ResponseChoice service={service} />
         <PathChoice service={service} />
         <div className="actions">
           <button
@@ -119,6 +122,7 @@ function ServiceCard({ service }: { service: Service }) {
           </h3>
           <LatencyChart service={service.id} mini />
         </section>
+        {away && <DecoyPanel service={service} />}
       </div>
     </article>
   );

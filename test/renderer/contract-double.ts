@@ -9,6 +9,7 @@ import {
 import { type Contract, contract } from '../../core/contract/contract.ts';
 import type { ErrorBody } from '../../core/contract/error-body.ts';
 import { pathChoice, pathChoices } from '../../core/contract/path-secrecy.ts';
+import { defaultResponse } from '../../core/contract/response-settings.ts';
 import { applyChanges, type Change, type ConsoleState } from '../../core/contract/state.ts';
 import type { Telemetry } from '../../core/contract/telemetry.ts';
 import { addEvent, makeMove, makePreflight, makeScene, type SceneName } from './scenes.ts';
@@ -160,13 +161,18 @@ export class ContractDouble {
       },
       'service.policy': (input) => {
         this.#record('service.policy', input);
-        this.apply({
-          op: 'patch',
-          collection: 'services',
-          id: input.service,
-          value: { policy: input.policy },
-        });
-        return input;
+        const { policy: before, response: settings = defaultResponse } = this.state.services[input.service]!;
+        const policy = input.policy ?? before;
+        const response = {
+          ...settings,
+          ...(input.home === undefined ? {} : { home: input.home }),
+          ...(input.deadline === undefined ? {} : { deadlineSeconds: input.deadline || null }),
+          ...(input.atDeadline === undefined ? {} : { atDeadline: input.atDeadline }),
+          ...(input.homeQuiet === undefined ? {} : { homeQuietSeconds: input.homeQuiet }),
+          ...(input.decoy === undefined ? {} : { decoy: input.decoy === 'on' }),
+        };
+        this.apply({ op: 'patch', collection: 'services', id: input.service, value: { policy, response } });
+        return { service: input.service, policy, response };
       },
       'service.path': ({ service, policy, nearest }) => {
         this.#record('service.path', { service, policy, nearest });

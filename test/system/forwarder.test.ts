@@ -90,6 +90,8 @@ describe.skipIf(why !== null)(`the forwarder${why ? ` (${why})` : ''}`, () => {
       `${service} directly at ${home}:80, because it is at home`,
     );
 
+    // Somebody else's decoy takes the address, one that makes no effort to be told from the service.
+    await world.client.call('service.policy', { service, decoy: 'off' });
     expect((await world.move({ to: 'b1' })).state).toBe('done');
     const decoy = await world.hosts.start(
       'a1',

@@ -17,7 +17,7 @@ const output = () => z.object({ move: moveSchema });
 async function waitForMove(context: CommandContext, link: ControlLink, move: Move): Promise<Move> {
   let now = move;
   let shown = '';
-  while (now.state === 'running' || now.state === 'committed') {
+  while (now.state === 'queued' || now.state === 'running' || now.state === 'committed') {
     now = (await link.call('move.wait', { move: move.id, limitMs: waitLimitMs })).move;
     const line = progressLine(now);
     if (line !== null && line !== shown && now.endedAt === null) context.say(line);
@@ -98,9 +98,27 @@ const list: Command = {
   },
 };
 
+const queue: Command = {
+  path: ['move', 'queue'],
+  summary: 'Lists moves that wait for their turn, and what each waits for; "move cancel" takes one back.',
+  output: () => z.object({ queue: z.array(moveSchema), underWay: z.array(moveSchema) }),
+  async run(context) {
+    return withControl(context, async (link) => {
+      const { state } = await link.snapshot();
+      const moves = Object.values(state.moves).sort((a, b) => a.startedAt - b.startedAt);
+      context.print({
+        queue: moves.filter((move) => move.state === 'queued'),
+        underWay: moves.filter((move) => ['running', 'paused', 'committed'].includes(move.state)),
+      });
+      return 0;
+    });
+  },
+};
+
 export const moveCommands: readonly Command[] = [
   start,
   resume,
   contractCommand({ path: ['move', 'cancel'], method: 'move.cancel', positionals: ['move'] }),
   list,
+  queue,
 ];

@@ -54,6 +54,12 @@ export const serviceCommands: readonly Command[] = [
   list,
   add,
   contractCommand({
+    path: ['decoy', 'show'],
+    method: 'decoy.show',
+    positionals: ['service'],
+    refine: async (input, link) => ({ ...input, service: await fullServiceName(link, input.service) }),
+  }),
+  contractCommand({
     path: ['service', 'remove'],
     method: 'service.remove',
     positionals: ['service'],
@@ -70,6 +76,12 @@ export const serviceCommands: readonly Command[] = [
     path: ['service', 'policy'],
     method: 'service.policy',
     positionals: ['service', 'policy'],
+    refine: async (input, link) => ({ ...input, service: await fullServiceName(link, input.service) }),
+  }),
+  contractCommand({
+    path: ['service', 'capacity'],
+    method: 'service.capacity',
+    positionals: ['service'],
     refine: async (input, link) => ({ ...input, service: await fullServiceName(link, input.service) }),
   }),
   contractCommand({
