@@ -69,6 +69,8 @@ export class CriuPodRuntime implements PodRuntime {
   readonly #parked = new Set<string>();
   /** The first process of pods that sessions were attached to, so that hundreds at once need not look for it. */
   readonly #inits = new Map<string, { pid: number; startTime: string | undefined; freezer: Freezer }>();
+  /** Connections from before a restore that are being ended. */
+  readonly #dropping = new Map<string, Promise<void>>();
   #warmedAt = Number.NEGATIVE_INFINITY;
 
   constructor(config: PodRuntimeConfig) {
@@ -233,6 +235,9 @@ export class CriuPodRuntime implements PodRuntime {
   }
 
   async unfence(id: string): Promise<void> {
+    const dropping = this.#dropping.get(id);
+    this.#dropping.delete(id);
+    await dropping;
     await this.#pod(id).filter.unfence();
   }
 
@@ -336,7 +341,10 @@ export class CriuPodRuntime implements PodRuntime {
         deadlineMs: options.deadlineMs,
         killAll: () => this.#signalAll(pod),
       });
-      await dropOutsideConnections(pod.spec, pod.paths.networkNamespace);
+      // Behind the fence they bother nobody but the service itself: gone before it is lifted is early enough.
+      const dropping = dropOutsideConnections(pod.spec, pod.paths.networkNamespace);
+      dropping.catch(() => undefined); // told by `unfence`
+      this.#dropping.set(id, dropping);
       await pod.filter.stir();
       this.#parked.delete(id);
       saveRecord(pod.paths, { version: 1, spec: pod.spec, prepared: false });
@@ -455,6 +463,7 @@ export class CriuPodRuntime implements PodRuntime {
     pod.filter.close();
     this.#parked.delete(pod.spec.id);
     this.#inits.delete(pod.spec.id);
+    this.#dropping.delete(pod.spec.id);
     await unmountRoot(pod.paths);
     await removePodNetwork(pod.paths, this.#config.hostNetworkNamespace);
     for (let tries = 0; pod.freezer.exists(); tries++) {
