@@ -7,6 +7,7 @@ import type {
   ServicePath,
 } from '../core/contract/domain.ts';
 import { secrecySentence } from '../core/contract/path-secrecy.ts';
+import type { Preflight } from '../core/contract/preflight.ts';
 import { count, duration, place, seconds, span, timeWithMs } from './format.ts';
 
 /** Every text of the window, in one place. Sentence case, plain verbs, no exclamation. */
@@ -172,6 +173,7 @@ export const text = {
     outage: 'Outage',
     outageKnown: (ms: number, n: number) =>
       `about ${duration(ms)}, the median of ${count(n, 'earlier move', 'earlier moves')}`,
+    outagePredicted: (ms: number, basis: string) => `about ${duration(ms)}, from ${basis}`,
     outageUnknown: 'not measured yet; usually below one second',
     sessions: 'Sessions',
     sessionsValue: (n: number) => `${n} open; they are parked and go on by themselves`,
@@ -252,6 +254,23 @@ export const text = {
       'The lab brings a sample service, shop.example. It appears when its pod has started. Others are added with “move service add”.',
     noPath: 'no path in use',
     latestMove: 'Latest move',
+  },
+  preflight: {
+    title: 'Will it move?',
+    verdict: { moves: 'it would', blocked: 'it would not', nowhere: 'nowhere to go' },
+    none: 'Not tried yet. A rehearsal freezes and dumps the service where it stands, and tells what a move would cost.',
+    rehearse: 'Rehearse',
+    rehearsing: 'Rehearsing',
+    consequence: 'It stands still for some tenths of a second; open sessions wait and go on.',
+    rehearsed: (at: string, still: string, state: string, wire: string) =>
+      `Rehearsed at ${at}: it stood still for ${still}. Of ${state} of state, ${wire} would travel while it is frozen.`,
+    stale: (site: string) => `That was at ${site}. Rehearse again for where it is now.`,
+    columns: { site: 'Site', outage: 'Predicted outage', roundTrip: 'Round trip', note: 'Note' },
+    from: (basis: string) => `from ${basis}`,
+    done: (p: Preflight) =>
+      p.verdict === 'moves'
+        ? `${p.id} would move; it stood still for ${duration(p.rehearsal?.silentMs ?? 0)}.`
+        : `${p.id} would not move now: ${p.findings[0]?.message ?? 'no other site can take it.'}`,
   },
   map: {
     label: 'Live map of ring, sites, stones, clients and attackers',

@@ -27,6 +27,7 @@ import { DurableFile } from '../runtime/durable-file.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { Link } from '../runtime/link/link.ts';
 import { secureRandom } from '../runtime/random.ts';
+import { readSiteFacts } from '../sites/site-facts.ts';
 import { refusedBy } from './refused-by.ts';
 import type { RoleContext, RunningRole } from './role.ts';
 import { SiteSignals } from './site-signals.ts';
@@ -58,13 +59,16 @@ export async function startSiteRole(
     context.verifyPeer(certificate);
     return readIdentity(certificate);
   };
-  const runtime = new CriuPodRuntime({
-    stateDir: join(directories.state, 'pods'),
-    runDir: join(directories.run, 'pods'),
+  const software = {
     imagesDir: join(directories.software, 'images'),
     criuHome: join(directories.software, 'criu'),
     // criu binds it by name and follows no link.
     gatewayPath: realpathSync(join(directories.software, 'bin', 'gateway')),
+  };
+  const runtime = new CriuPodRuntime({
+    ...software,
+    stateDir: join(directories.state, 'pods'),
+    runDir: join(directories.run, 'pods'),
     shimPath: join(directories.software, 'lib', 'norlimit-shim.so'),
     cgroupRoot: '/sys/fs/cgroup/freezer',
   });
@@ -115,6 +119,8 @@ export async function startSiteRole(
         throw new MoveError('EPOCH_STALE', `${service} has epoch ${here.epoch} here, not ${epoch}.`, {
           epoch: here.epoch,
         });
+      // Sessions that come back during a rehearsal wait here for its end, instead of asking again and again.
+      await source.rehearsed(service);
       return runtime.attach(podIdentifier(service));
     },
   });
@@ -247,6 +253,22 @@ export async function startSiteRole(
         await storage.close(service);
         return {};
       },
+      'site.facts': () => readSiteFacts(software),
+      'source.inspect': async ({ service }) => {
+        const id = podIdentifier(service);
+        const [blockers, memoryBytes] = await Promise.all([runtime.blockers(id), runtime.memory(id)]);
+        return {
+          findings: blockers.map(({ code, message, process }) => ({
+            code,
+            severity: 'blocks' as const,
+            message,
+            subject: process,
+          })),
+          memoryBytes,
+        };
+      },
+      'source.rehearse': ({ service }) => source.rehearse(service, () => door.cut(service)),
+      'source.measureWay': async ({ target: to }) => ({ roundTripMs: await source.measureWay(to) }),
       'source.prepare': async ({ move, service, epoch, target: to }) => {
         // At once: under a flood every person who waits at the door costs the service another worker.
         await Promise.all([

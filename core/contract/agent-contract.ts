@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { pathPolicySchema, servicePathSchema } from './domain.ts';
 import { doorConfigurationSchema } from './door-configuration.ts';
 import { nodeListSchema } from './node-list.ts';
+import { findingSchema, rehearsalSchema, siteFactsSchema } from './preflight.ts';
 import { healthProbeSchema } from './service-file.ts';
 
 /**
@@ -300,6 +301,29 @@ export const agentContract = {
     'Stops a service here and removes its pod.',
     z.object({ service: z.string() }),
     nothing,
+  ),
+  'site.facts': method(
+    'What decides which pods can be woken here: kernel, processors, criu, images, memory.',
+    nothing,
+    siteFactsSchema,
+  ),
+  'source.inspect': method(
+    'Looks through a running pod for what a move would fail with. Nothing stands still for it.',
+    z.object({ service: z.string() }),
+    z.object({
+      findings: z.array(findingSchema),
+      memoryBytes: z.number().int().describe('what its processes occupy'),
+    }),
+  ),
+  'source.rehearse': method(
+    'Freezes, dumps and thaws a pod where it stands, and measures it. Fails with what a move would fail with.',
+    z.object({ service: z.string() }),
+    rehearsalSchema,
+  ),
+  'source.measureWay': method(
+    'Measures the way to another site by the stepping stone.',
+    z.object({ target: endpointSchema }),
+    z.object({ roundTripMs: z.number() }),
   ),
   'source.prepare': method(
     'Opens the way to the target through the stepping stone, so that nothing is dialled while the service is frozen, and sends ahead what the pod consists of now.',

@@ -16,6 +16,7 @@ import {
   serviceSchema,
 } from './domain.ts';
 import { pathChoiceSchema } from './path-secrecy.ts';
+import { predictionCheckSchema, preflightSchema } from './preflight.ts';
 import { serviceFileSchema } from './service-file.ts';
 import { stateMessageSchema } from './state.ts';
 import { telemetrySchema } from './telemetry.ts';
@@ -233,6 +234,14 @@ export const contract = {
     'Stops a service that was added, wherever it is, and forgets it. Its storage stays at its home.',
     z.object({ service: hostname }),
     z.object({ service: hostname }),
+  ),
+  'service.preflight': command(
+    'Will it move? Looks for what would keep a service from being carried, rehearses its freeze and dump (it stands still for some tenths of a second), asks every other site, and predicts the outage for each; shows what earlier predictions were worth.',
+    z.object({
+      service: hostname,
+      inspectOnly: z.boolean().default(false).describe('do not rehearse: nothing stands still'),
+    }),
+    z.object({ preflight: preflightSchema, checks: z.array(predictionCheckSchema) }),
   ),
   'service.policy': command(
     'Sets who decides when a service is attacked: manual (alarm only), approve (ask), automatic (go ahead).',

@@ -18,6 +18,7 @@ import {
   siteSchema,
   stoneSchema,
 } from './domain.ts';
+import { preflightSchema } from './preflight.ts';
 import { serviceDefinitionSchema } from './service-file.ts';
 
 /** Every collection of the console's state: entities by id. */
@@ -36,6 +37,7 @@ export const collectionSchemas = {
   attacks: attackSchema,
   proposals: proposalSchema,
   moves: moveSchema,
+  preflights: preflightSchema,
   credentials: credentialSchema,
   drills: drillSchema,
   floods: floodSchema,

@@ -20,6 +20,7 @@ import { NodeFloods } from './node-floods.ts';
 import { NodeListKeeper } from './node-list-keeper.ts';
 import { Observer } from './observer.ts';
 import { PeopleFile } from './people-file.ts';
+import { Preflights } from './preflights.ts';
 import { RefusedLoads } from './refused-loads.ts';
 import { Seating } from './seating.ts';
 import { ServiceKeys } from './service-keys.ts';
@@ -44,6 +45,7 @@ export class AttachedFleet {
   readonly floods: Floods;
   readonly observer: Observer;
   readonly paths: ServicePaths;
+  readonly preflights: Preflights;
   readonly admissions: Admissions;
   readonly #doors: DoorKeeper;
   readonly nodeFloods: NodeFloods;
@@ -106,6 +108,7 @@ export class AttachedFleet {
     this.moves.onTakenBack = () => this.response.reconsider();
     this.floods = new Floods(this.context);
     this.paths = new ServicePaths(this.context);
+    this.preflights = new Preflights(this.context);
     this.observer = new Observer(this.context, this.#enrolment, seats);
     this.nodeFloods = new NodeFloods(this.context);
     this.drills = new Drills({
@@ -157,6 +160,7 @@ export class AttachedFleet {
     this.#mustGoOn();
     this.moves.recover();
     this.observer.start();
+    this.preflights.start();
     await this.services.start();
     this.#refusedLoads.start();
     store.change([]);
@@ -209,6 +213,7 @@ export class AttachedFleet {
     await this.floods.stopAll();
     this.services.stop();
     this.observer.stop();
+    this.preflights.stop();
     this.#refusedLoads.stop();
     this.#doors.stop();
     this.#nodeList.stop();

@@ -5,6 +5,7 @@ import { predictOutage } from '../moves/prediction.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { type ControlContext, requireNotHalted, serviceOf, siteOf } from './control-context.ts';
 import type { Moves } from './moves-control.ts';
+import { preflightOf } from './preflights.ts';
 
 type AttackReport = Extract<AgentEvent, { type: 'attack' }>;
 
@@ -147,7 +148,13 @@ export class AttackResponse {
       const wished = this.#wished.get(service.id);
       const target = this.#moves.target(service.id, wished);
       const source = siteOf(this.#context, service.site);
-      const prediction = predictOutage(service.id, source, target, Object.values(store.state.moves));
+      const prediction = predictOutage({
+        service: service.id,
+        source,
+        target,
+        history: Object.values(store.state.moves),
+        ...preflightOf(store.state, service.id, target.id),
+      });
       const usable = Object.values(store.state.sites).filter(
         (site) => site.reach === 'up' && !site.attacked && site.id !== source.id,
       );

@@ -7,6 +7,7 @@ import { chooseTarget } from '../moves/target-choice.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { type ControlContext, requireNotHalted, serviceOf, siteOf } from './control-context.ts';
 import { endpointOf } from './host-plan.ts';
+import { preflightOf } from './preflights.ts';
 import type { Seat } from './seats.ts';
 import type { ServiceKeys } from './service-keys.ts';
 
@@ -59,7 +60,13 @@ export class Moves {
       );
     const target = this.target(order.service, order.to);
     const source = siteOf(this.#context, state.site);
-    const prediction = predictOutage(order.service, source, target, Object.values(store.state.moves));
+    const prediction = predictOutage({
+      service: order.service,
+      source,
+      target,
+      history: Object.values(store.state.moves),
+      ...preflightOf(store.state, order.service, target.id),
+    });
     const move: Move = {
       id: randomUUID(),
       service: order.service,

@@ -42,7 +42,7 @@ export interface RunningControl {
 }
 
 /** Named anew when the state has got a part that older snapshots lack. */
-const snapshotName = 'console-2';
+const snapshotName = 'console-3';
 /** How often to look for a manifest where the file system does not tell, in milliseconds. */
 const manifestWaitMs = 500;
 
@@ -173,6 +173,8 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
       await attached().services.remove(input.service, caller.kind);
       return { service: input.service };
     },
+    'service.preflight': (input, { caller }) =>
+      attached().preflights.run(input.service, { rehearse: !input.inspectOnly, actor: caller.kind }),
     'service.policy': (input, { caller }) => {
       if (!store.state.services[input.service])
         throw new MoveError('SERVICE_UNKNOWN', `There is no service ${input.service}.`);

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { type Endpoint, sourceStateSchema } from '../contract/agent-contract.ts';
+import type { Rehearsal } from '../contract/preflight.ts';
 import type { PodRuntime } from '../pods/port.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { DurableFile } from '../runtime/durable-file.ts';
@@ -10,6 +11,7 @@ import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { Link } from '../runtime/link/link.ts';
 import { PageIndex } from './page-base.ts';
 import { podIdentifier } from './pod-of-service.ts';
+import { rehearse } from './rehearsal.ts';
 import { type SentState, sendState } from './state-transfer.ts';
 import type { StonePath } from './stone-path.ts';
 
@@ -47,6 +49,10 @@ const advanceDeadlineMs = 10_000;
 const advanceGraceMs = 500;
 const advanceLimitBytes = 64 << 20;
 const advanceRetryMs = 30;
+const rehearsalDeadlineMs = 60_000;
+const wayDeadlineMs = 3_000;
+/** The quickest of so many is taken: what is slower waited for something. */
+const waysMeasured = 3;
 const endedKept = 20;
 
 /**
@@ -64,6 +70,10 @@ export class MoveSource {
   /** What is sent ahead of moves, or was. */
   readonly #advances = new Map<string, { outcome: Promise<Advance | null>; stop: AbortController }>();
   readonly #busy = new Set<string>();
+  /** Pods that may stand still for a rehearsal; on disk, because an agent that dies then has to thaw them. */
+  readonly #rehearsedFile: DurableFile<string[]>;
+  /** Rehearsals under way, by service. */
+  readonly #rehearsals = new Map<string, Promise<unknown>>();
   #sources: Sources = {};
 
   constructor(options: {
@@ -78,11 +88,22 @@ export class MoveSource {
     this.#log = options.log;
     this.#runDirectory = join(options.runDirectory, 'leaving');
     this.#file = new DurableFile(join(options.stateDirectory, 'sources.json'), sourcesSchema);
+    this.#rehearsedFile = new DurableFile(
+      join(options.stateDirectory, 'rehearsed.json'),
+      z.array(z.string()),
+    );
   }
 
-  /** Takes up what was under way before a restart. */
+  /** Takes up what was under way before a restart: moves wait for the controller, rehearsals are over. */
   async restore(): Promise<void> {
     this.#sources = await this.#file.read({});
+    for (const service of await this.#rehearsedFile.read([])) {
+      if (!this.isLeaving(service))
+        await this.#runtime
+          .rollback(podIdentifier(service))
+          .catch((thrown) => this.#log(`after a rehearsal of ${service}: ${toMoveError(thrown).message}`));
+    }
+    await this.#rehearsedFile.write([]);
   }
 
   list(): { move: string; service: string; epoch: number; state: z.infer<typeof sourceStateSchema> }[] {
@@ -99,6 +120,54 @@ export class MoveSource {
     return Object.values(this.#sources).some(
       (source) => source.service === service && ['frozen', 'dumped', 'shipped'].includes(source.state),
     );
+  }
+
+  /**
+   * Freezes, dumps and thaws the service's pod where it stands, and says what a move would cost. A move that begins
+   * meanwhile waits for its end before it freezes.
+   * @throws MoveError `MOVE_CONFLICT` while the service leaves or is rehearsed, or what a move would fail with.
+   */
+  rehearse(service: string, onFrozen: () => void): Promise<Rehearsal> {
+    if (this.#rehearsals.has(service) || this.isLeaving(service))
+      throw new MoveError(
+        'MOVE_CONFLICT',
+        `${service} is ${this.isLeaving(service) ? 'leaving this site' : 'being rehearsed'} just now. Try again when that has ended.`,
+        { service },
+      );
+    const rehearsal = rehearse(
+      this.#runtime,
+      podIdentifier(service),
+      join(this.#runDirectory, `rehearsal-${podIdentifier(service)}`),
+      {
+        advanceLimitBytes,
+        signal: AbortSignal.timeout(rehearsalDeadlineMs),
+        frozen: async () => {
+          await this.#rehearsedFile.write([...this.#rehearsals.keys()]);
+          onFrozen();
+        },
+        thawed: () =>
+          this.#rehearsedFile.write([...this.#rehearsals.keys()].filter((other) => other !== service)),
+      },
+    ).finally(() => this.#rehearsals.delete(service));
+    this.#rehearsals.set(service, rehearsal);
+    return rehearsal;
+  }
+
+  /** Resolves when no rehearsal of the service is under way (any more). */
+  async rehearsed(service: string): Promise<void> {
+    await this.#rehearsals.get(service)?.catch(() => undefined);
+  }
+
+  /** The round trip to another site by the stepping stone, in milliseconds. @throws MoveError when it cannot be reached. */
+  async measureWay(target: Endpoint): Promise<number> {
+    const link = await this.#path.link(target, 'site');
+    try {
+      const trips: number[] = [];
+      for (let asked = 0; asked < waysMeasured; asked += 1) trips.push(await link.roundTrip(wayDeadlineMs));
+      return Math.min(...trips);
+    } finally {
+      link.close();
+    }
   }
 
   /**
@@ -183,6 +252,7 @@ export class MoveSource {
     };
     this.#busy.add(move);
     try {
+      await this.rehearsed(source.service);
       const advance = await this.#settleAdvance(move);
       if (steps.includes('ship')) result.aheadBytes = advance?.bytes ?? 0;
       for (const step of steps) {

@@ -42,7 +42,7 @@ import type {
   StateFile,
   StoragePaths,
 } from './port.ts';
-import { findPodInit, isAlive, startTime } from './processes.ts';
+import { findPodInit, isAlive, privateBytes, startTime } from './processes.ts';
 import { quiesceAndFreeze } from './quiesce.ts';
 
 const startLimitMs = 20_000;
@@ -297,6 +297,11 @@ export class CriuPodRuntime implements PodRuntime {
   async blockers(id: string): Promise<Blocker[]> {
     const { freezer, spec } = this.#pod(id);
     return findBlockers(freezer.processes(), spec.terminals);
+  }
+
+  async memory(id: string): Promise<number> {
+    const { freezer } = this.#pod(id);
+    return freezer.processes().reduce((sum, pid) => sum + privateBytes(pid), 0);
   }
 
   async stateFiles(id: string, imageDir: string): Promise<StateFile[]> {

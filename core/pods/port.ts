@@ -176,6 +176,8 @@ export interface PodRuntime {
   rollback(id: string): Promise<void>;
   /** What in the running pod would keep it from being carried; empty for a service that can move. */
   blockers(id: string): Promise<Blocker[]>;
+  /** Bytes of memory that are its processes' own. */
+  memory(id: string): Promise<number>;
   /** Writes the state of a frozen pod into `imageDir`; the pod stays frozen and alive. Not cancellable. */
   dump(id: string, imageDir: string): Promise<DumpResult>;
   /** What has to travel: every file of this list stands directly in `imageDir`. */

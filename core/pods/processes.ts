@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs';
 
+const pageBytes = 4096;
+
 /** The field `name` of /proc/PID/status, or undefined when the process is gone. */
 function statusField(pid: number, name: string): string | undefined {
   try {
@@ -25,6 +27,16 @@ export function findPodInit(pids: readonly number[]): number | undefined {
     const numbers = statusField(pid, 'NSpid')?.split(/\s+/) ?? [];
     return numbers.length > 1 && numbers.at(-1) === '1' && isAlive(pid);
   });
+}
+
+/** Bytes of its own that a process has in memory (proc(5), statm); 0 when it is gone. */
+export function privateBytes(pid: number): number {
+  try {
+    const [, resident = 0, shared = 0] = readFileSync(`/proc/${pid}/statm`, 'latin1').split(' ').map(Number);
+    return (resident - shared) * pageBytes;
+  } catch {
+    return 0;
+  }
 }
 
 /**

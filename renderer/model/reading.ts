@@ -87,6 +87,18 @@ export function latestMove(state: ConsoleState, service: string): Move | null {
   return latest;
 }
 
+/** What a preflight predicts for a site; null where there was none, or from somewhere else. */
+export function preflightOutage(
+  state: ConsoleState,
+  service: string,
+  site: string | null,
+): { ms: number; basis: string } | null {
+  const preflight = state.preflights[service];
+  if (!preflight || preflight.site !== state.services[service]?.site) return null;
+  const outlook = preflight.sites.find((candidate) => candidate.site === site);
+  return outlook?.predictedOutageMs == null ? null : { ms: outlook.predictedOutageMs, basis: outlook.basis };
+}
+
 /** What the next move of a service would cost, and what that rests on. */
 export function predictedOutage(state: ConsoleState, service: string): { ms: number; from: number } | null {
   const done = Object.values(state.moves).filter(

@@ -42,6 +42,8 @@ export const continueMove = (move: string) => run('move.continue', { move }, () 
 export const cancelMove = (move: string) => run('move.cancel', { move }, () => text.move.cancelled);
 export const setPath = (service: string, path: ServicePath) =>
   run('service.path', { service, ...path }, (o) => text.service.paths.done(o.service, o.path));
+export const rehearse = (service: string) =>
+  run('service.preflight', { service }, ({ preflight }) => text.preflight.done(preflight));
 export const verifyRing = () => run('ring.verify', {}, (o) => text.ring.verified(o));
 export const verifyJournal = () => run('journal.verify', {}, (o) => text.journal.verified(o));
 export const startFlood = (input: InputOf<'flood.start'>) =>

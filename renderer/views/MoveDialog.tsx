@@ -1,7 +1,7 @@
 import { useId, useState } from 'react';
 import { type MovePhaseName, movePhaseNames } from '../../core/contract/domain.ts';
 import { place } from '../format.ts';
-import { loadOf, possibleTargets, predictedOutage } from '../model/reading.ts';
+import { loadOf, possibleTargets, predictedOutage, preflightOutage } from '../model/reading.ts';
 import { Dialog } from '../parts/Dialog.tsx';
 import { startMove } from '../store/commands.ts';
 import { useConsole, useMayAct } from '../store/console-store.ts';
@@ -27,6 +27,7 @@ export function MoveDialog({ service: id, to }: { service: string; to: string | 
       ? [state.sites[to], ...targets]
       : targets;
   const predicted = predictedOutage(state, id);
+  const rehearsed = preflightOutage(state, id, target);
 
   const confirm = async () => {
     setBusy(true);
@@ -77,7 +78,13 @@ export function MoveDialog({ service: id, to }: { service: string; to: string | 
         <h3>{text.move.consequence}</h3>
         <dl className="facts">
           <dt>{text.move.outage}</dt>
-          <dd>{predicted ? text.move.outageKnown(predicted.ms, predicted.from) : text.move.outageUnknown}</dd>
+          <dd>
+            {rehearsed
+              ? text.move.outagePredicted(rehearsed.ms, rehearsed.basis)
+              : predicted
+                ? text.move.outageKnown(predicted.ms, predicted.from)
+                : text.move.outageUnknown}
+          </dd>
           <dt>{text.move.sessions}</dt>
           <dd>{text.move.sessionsValue(service.sessions)}</dd>
           <dt>{text.move.behind}</dt>

@@ -15,6 +15,7 @@ import { run, setPath } from '../store/commands.ts';
 import { useCollection, useConsole, useMayAct } from '../store/console-store.ts';
 import { useUi } from '../store/ui-store.ts';
 import { text } from '../text.ts';
+import { PreflightPanel } from './PreflightPanel.tsx';
 import { Room } from './Room.tsx';
 
 /** Every service: where it lives, who decides, and the move by hand. */
@@ -98,6 +99,7 @@ function ServiceCard({ service }: { service: Service }) {
             </button>
           )}
         </div>
+        <PreflightPanel service={service} />
       </div>
       <div className="service-column">
         <section>

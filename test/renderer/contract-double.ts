@@ -11,7 +11,7 @@ import type { ErrorBody } from '../../core/contract/error-body.ts';
 import { pathChoice, pathChoices } from '../../core/contract/path-secrecy.ts';
 import { applyChanges, type Change, type ConsoleState } from '../../core/contract/state.ts';
 import type { Telemetry } from '../../core/contract/telemetry.ts';
-import { addEvent, makeMove, makeScene, type SceneName } from './scenes.ts';
+import { addEvent, makeMove, makePreflight, makeScene, type SceneName } from './scenes.ts';
 
 type Emit = (message: never) => void;
 
@@ -151,6 +151,12 @@ export class ContractDouble {
       'proposal.decline': (input) => {
         this.#record('proposal.decline', input);
         return this.#decide(input.proposal, 'declined');
+      },
+      'service.preflight': (input) => {
+        this.#record('service.preflight', input);
+        const value = makePreflight(input.service, this.state.services[input.service]!.site, Date.now());
+        this.apply({ op: 'upsert', collection: 'preflights', id: value.id, value });
+        return { preflight: value, checks: [] };
       },
       'service.policy': (input) => {
         this.#record('service.policy', input);

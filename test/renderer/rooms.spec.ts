@@ -39,6 +39,27 @@ test('move now names its consequence and sends what was chosen', async ({ page, 
   ]);
 });
 
+test('a rehearsal says whether a service would move, and where to', async ({ page, openScene }) => {
+  const { double } = await openScene('rest');
+  await goTo(page, 'Services');
+  await expect(page.getByText('Not tried yet.')).toBeVisible();
+  await page.getByRole('button', { name: 'Rehearse' }).click();
+  await expect(page.getByText('it would', { exact: true })).toBeVisible();
+  await expect(
+    page.getByText('it stood still for 128 ms. Of 6.1 MB of state, 28 kB would travel'),
+  ).toBeVisible();
+  await expect(page.getByRole('row', { name: /^C1/ })).toContainText('The processors of C1 lack avx512f');
+  await expect(page.getByRole('row', { name: /^C2/ })).toContainText('451 ms');
+  expect(double.calls).toEqual([
+    { method: 'service.preflight', input: { service: 'shop.example', inspectOnly: false } },
+  ]);
+  await page.screenshot({ path: process.env.MOVE_PICTURE ?? 'test-results/preflight.png' });
+  await page.getByRole('button', { name: 'Move now' }).click();
+  const dialog = page.getByRole('dialog', { name: 'Move shop.example' });
+  await dialog.getByRole('radio', { name: /^C2/ }).check();
+  await expect(dialog).toContainText('about 451 ms, from a rehearsal and a 20 Mbit/s bottleneck');
+});
+
 test('move back is offered away from home', async ({ page, openScene }) => {
   const { double } = await openScene('after');
   await goTo(page, 'Services');

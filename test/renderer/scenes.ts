@@ -1,4 +1,5 @@
 import type { Drill, JournalEvent, Move, MovePhaseName, Proposal, Site } from '../../core/contract/domain.ts';
+import type { Preflight, SiteOutlook } from '../../core/contract/preflight.ts';
 import { type ConsoleState, emptyState } from '../../core/contract/state.ts';
 
 /** Scripted states of a console, as core would send them. */
@@ -449,5 +450,56 @@ function makeDrill(now: number): Drill {
       notes: [],
     },
     error: null,
+  };
+}
+
+/** A preflight that found one site wanting. */
+export function makePreflight(service: string, site: string, at: number): Preflight {
+  const outlook = (id: string, roundTripMs: number): SiteOutlook => ({
+    site: id,
+    usable: true,
+    findings: [],
+    roundTripMs,
+    predictedOutageMs: 420 + Math.round(roundTripMs),
+    basis: 'a rehearsal and a 20 Mbit/s bottleneck',
+  });
+  return {
+    id: service,
+    at,
+    site,
+    verdict: 'moves',
+    findings: [],
+    rehearsal: {
+      at,
+      silentMs: 128,
+      freezeMs: 6,
+      dumpMs: 114,
+      stateBytes: 6_063_357,
+      aheadBytes: 263_635,
+      wireBytes: 27_502,
+      wholeWireBytes: 278_419,
+      processes: 4,
+      sessions: 214,
+    },
+    sites: [
+      outlook('a2', 10.4),
+      {
+        site: 'c1',
+        usable: false,
+        findings: [
+          {
+            code: 'PROCESSOR_LACKS',
+            severity: 'blocks',
+            message:
+              'The processors of c1 lack avx512f, which a program may have found and use. Take a site with processors of the same or a later kind.',
+            subject: 'c1',
+          },
+        ],
+        roundTripMs: 31.2,
+        predictedOutageMs: null,
+        basis: '',
+      },
+      outlook('c2', 31.4),
+    ],
   };
 }

@@ -60,6 +60,13 @@ export const serviceCommands: readonly Command[] = [
     refine: async (input, link) => ({ ...input, service: await fullServiceName(link, input.service) }),
   }),
   contractCommand({
+    path: ['preflight'],
+    method: 'service.preflight',
+    positionals: ['service'],
+    refine: async (input, link) => ({ ...input, service: await fullServiceName(link, input.service) }),
+    exitCode: ({ preflight }) => (preflight.verdict === 'moves' ? 0 : 1),
+  }),
+  contractCommand({
     path: ['service', 'policy'],
     method: 'service.policy',
     positionals: ['service', 'policy'],

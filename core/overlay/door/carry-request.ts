@@ -1,9 +1,16 @@
-import type { Agent, IncomingMessage, ServerResponse } from 'node:http';
+import type { Agent, IncomingMessage } from 'node:http';
 import { request as httpRequest } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream';
 import { MoveError } from '../../runtime/errors.ts';
 import { endToEndHeaders, fieldsOf } from '../http/end-to-end-headers.ts';
+import {
+  type HttpRequest,
+  type HttpResponse,
+  hasContent,
+  isGone,
+  requestFields,
+} from '../http/http-exchange.ts';
 import { brokeOff, passAnswer } from '../http/pass-answer.ts';
 import { joinStreams } from '../join-streams.ts';
 import type { DoorService } from './choose-service.ts';
@@ -32,8 +39,8 @@ const replayable = new Set(['GET', 'HEAD', 'OPTIONS']);
 const maxReplays = 3;
 
 interface Carried {
-  request: IncomingMessage;
-  response: ServerResponse;
+  request: HttpRequest;
+  response: HttpResponse;
   service: DoorService;
   /** `https://host:port` as the browser knows this origin. */
   origin: string;
@@ -51,8 +58,8 @@ interface Carried {
  */
 export function carryRequest(carried: Carried, replays = 0): void {
   const { request, response, service, origin, fail } = carried;
-  const chunked = request.headers['transfer-encoding'] !== undefined;
-  const hasBody = chunked || Number(request.headers['content-length'] ?? 0) > 0;
+  const hasBody = hasContent(request);
+  const chunked = hasBody && request.headers['content-length'] === undefined;
   const upstream = httpRequest({
     agent: replays === 0 ? carried.kept : carried.fresh,
     host: service.hostname,
@@ -77,7 +84,7 @@ export function carryRequest(carried: Carried, replays = 0): void {
     if (failed) return;
     failed = true;
     response.off('close', abandon);
-    if (response.destroyed) return;
+    if (isGone(response)) return;
     const hungUp = !(thrown instanceof MoveError);
     if (hungUp && !response.headersSent && !hasBody && replayable.has(request.method ?? '')) {
       if (replays < maxReplays) {
@@ -123,13 +130,13 @@ export function carryUpgrade(carried: {
   joinStreams(socket, session);
 }
 
-function requestHeaders(request: IncomingMessage, service: DoorService, origin: string): string[] {
+function requestHeaders(request: HttpRequest, service: DoorService, origin: string): string[] {
   const cookie =
     request.headers.cookie === undefined ? undefined : withoutDoorCookies(request.headers.cookie);
   return [
     'Host',
     hostOf(service),
-    ...asAtHome(endToEndHeaders(request.rawHeaders, notPassedOn), service, origin),
+    ...asAtHome(endToEndHeaders(requestFields(request), notPassedOn), service, origin),
     ...(cookie === undefined ? [] : ['Cookie', cookie]),
   ];
 }

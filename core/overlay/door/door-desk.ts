@@ -1,12 +1,12 @@
 import { createReadStream } from 'node:fs';
 import { stat } from 'node:fs/promises';
-import type { IncomingMessage, ServerResponse } from 'node:http';
 import { pipeline } from 'node:stream/promises';
 import type { Clock } from '../../runtime/clock.ts';
 import { MoveError } from '../../runtime/errors.ts';
 import type { Random } from '../../runtime/random.ts';
 import type { AdmissionDesk } from '../admission/admission-desk.ts';
 import type { AdmissionMethod } from '../admission/admission-method.ts';
+import { type HttpRequest, type HttpResponse, writeHead } from '../http/http-exchange.ts';
 import { mayReach } from '../identity.ts';
 import type { DoorService, Origin } from './choose-service.ts';
 import { admissionCookie, cookieValue, doorCookie, serviceCookie } from './cookies.ts';
@@ -35,8 +35,8 @@ export interface DoorDeskOptions {
 
 /** A request to one of the door's own pages. */
 export interface DeskRequest {
-  request: IncomingMessage;
-  response: ServerResponse;
+  request: HttpRequest;
+  response: HttpResponse;
   /** Without its query. */
   path: string;
   query: URLSearchParams;
@@ -202,7 +202,7 @@ export class DoorDesk {
         'This access point does not have the program. Ask the administrator.',
       );
     const { size } = await stat(program);
-    response.writeHead(200, {
+    writeHead(response, 200, {
       'content-type': 'text/javascript; charset=utf-8',
       'content-disposition': 'attachment; filename="move.mjs"',
       'content-length': size,
@@ -254,18 +254,18 @@ async function isFile(path: string): Promise<boolean> {
 }
 
 /** Sends a page of the door's own. */
-export function sendPage(response: ServerResponse, page: RenderedPage): void {
-  response.writeHead(page.status, page.headers);
+export function sendPage(response: HttpResponse, page: RenderedPage): void {
+  writeHead(response, page.status, page.headers);
   response.end(page.text);
 }
 
 /** Sends the browser on, by GET. */
 export function redirect(
-  response: ServerResponse,
+  response: HttpResponse,
   location: string,
   headers: Readonly<Record<string, string | readonly string[]>>,
 ): void {
-  response.writeHead(303, {
+  writeHead(response, 303, {
     location,
     'content-length': 0,
     'cache-control': 'no-store',
@@ -277,8 +277,8 @@ export function redirect(
   response.end();
 }
 
-function send(response: ServerResponse, status: number, type: string, body: string): void {
-  response.writeHead(status, {
+function send(response: HttpResponse, status: number, type: string, body: string): void {
+  writeHead(response, status, {
     'content-type': type,
     'content-length': Buffer.byteLength(body),
     'cache-control': 'no-store',

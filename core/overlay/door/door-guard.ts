@@ -1,17 +1,17 @@
-import type { IncomingMessage } from 'node:http';
 import { MoveError } from '../../runtime/errors.ts';
+import { type HttpRequest, hostOf } from '../http/http-exchange.ts';
 
 const longestForm = 8192;
 
 /** `https://host:port` as the browser knows the origin of a request. */
-export const originUrl = (request: IncomingMessage): string => `https://${request.headers.host ?? ''}`;
+export const originUrl = (request: HttpRequest): string => `https://${hostOf(request) ?? ''}`;
 
 /**
  * Takes a form that one of the door's own pages sent, as a navigation: no other page's form, and no script, not even
  * of a service that shares the origin, which could read the answer.
  * @throws MoveError `REQUEST_FOREIGN`.
  */
-export function guardForm(request: IncomingMessage): void {
+export function guardForm(request: HttpRequest): void {
   const { origin } = request.headers;
   const site = request.headers['sec-fetch-site'];
   const destination = request.headers['sec-fetch-dest'];
@@ -28,14 +28,14 @@ export function guardForm(request: IncomingMessage): void {
 }
 
 /** A connection that a foreign page asks for would come with this browser's certificate. @throws MoveError `REQUEST_FOREIGN`. */
-export function guardUpgrade(request: IncomingMessage): void {
+export function guardUpgrade(request: HttpRequest): void {
   const { origin } = request.headers;
   if (origin === undefined || origin === originUrl(request)) return;
   throw new MoveError('REQUEST_FOREIGN', 'Another site’s page may not open connections here.');
 }
 
 /** The fields of a form. @throws MoveError `REQUEST_INVALID` for anything else, or more than 8 KiB. */
-export async function readForm(request: IncomingMessage): Promise<URLSearchParams> {
+export async function readForm(request: HttpRequest): Promise<URLSearchParams> {
   const type = (request.headers['content-type'] ?? '').split(';', 1)[0]?.trim().toLowerCase();
   if (type !== '' && type !== 'application/x-www-form-urlencoded') throw unfit('it is no form');
   const parts: Buffer[] = [];

@@ -26,7 +26,7 @@ export function doorTls(identity: DoorTlsIdentity) {
       'ECDHE-ECDSA-AES256-GCM-SHA384',
       'ECDHE-ECDSA-CHACHA20-POLY1305',
     ].join(':'),
-    ALPNProtocols: ['http/1.1'],
+    ALPNProtocols: ['h2', 'http/1.1'],
     requestCert: true,
     rejectUnauthorized: false,
     secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,

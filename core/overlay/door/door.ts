@@ -1,57 +1,26 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
-import { createServer } from 'node:https';
-import type { AddressInfo, Socket } from 'node:net';
+import { type IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
-import {
-  type DoorLimitOptions,
-  DoorLimits,
-  type DoorPass,
-  defaultDoorLimits,
-} from '../../runtime/door-limits.ts';
+import { DoorLimits, type DoorPass } from '../../runtime/door-limits.ts';
 import { MoveError, toMoveError } from '../../runtime/errors.ts';
 import { plainAddress } from '../../runtime/link/link-tls.ts';
+import { breakOff, type HttpRequest, type HttpResponse, hostOf, isGone } from '../http/http-exchange.ts';
 import type { Authorise, OverlayIdentity } from '../identity.ts';
 import { mayReach } from '../identity.ts';
 import type { OverlayEvents } from '../overlay-event.ts';
 import { noteStranger } from '../overlay-event.ts';
+import { type BrowserLimits, browserLimits } from './browser-limits.ts';
+import { BrowserServer } from './browser-server.ts';
 import { carryRequest, carryUpgrade } from './carry-request.ts';
 import { type DoorService, type Origin, originOf } from './choose-service.ts';
 import { DoorConnection } from './door-connection.ts';
 import { DoorDesk, type DoorDeskOptions, redirect, sendPage } from './door-desk.ts';
 import { guardUpgrade, originUrl } from './door-guard.ts';
 import { doorPath, doorPaths } from './door-paths.ts';
-import { type DoorTlsIdentity, doorTls } from './door-tls.ts';
+import type { DoorTlsIdentity } from './door-tls.ts';
 import { errorPage } from './pages/error-page.ts';
 import { identify, type Person } from './person.ts';
-
-export interface BrowserLimits {
-  /** Connections by address, judged before their handshake, which is what costs. */
-  door: DoorLimitOptions;
-  /** Bytes of a request's head. */
-  headerBytes: number;
-  handshakeMs: number;
-  /** Milliseconds for a request's head. */
-  headersMs: number;
-  /** Milliseconds for a whole request, its body included. */
-  requestMs: number;
-  /** Milliseconds that a connection is kept between requests. */
-  keepAliveMs: number;
-}
-
-export const browserLimits: BrowserLimits = {
-  door: {
-    ...defaultDoorLimits,
-    // A browser opens some six connections; people behind one address share.
-    each: { perSecond: 32, burst: 64, pending: 32, established: 64 },
-    whole: { perSecond: 240, burst: 240, pending: 512, established: 2048 },
-  },
-  headerBytes: 16_384,
-  handshakeMs: 5_000,
-  headersMs: 10_000,
-  requestMs: 300_000,
-  keepAliveMs: 30_000,
-};
 
 export interface DoorOptions extends DoorDeskOptions {
   listen: { host: string; port: number };
@@ -102,46 +71,39 @@ export async function listenDoor(options: DoorOptions): Promise<Door> {
 class DoorServer implements Door {
   readonly #options: DoorOptions;
   readonly #limits: BrowserLimits;
-  readonly #server: ReturnType<typeof createServer>;
+  readonly #server: BrowserServer<DoorConnection>;
   readonly #desk: DoorDesk;
   readonly #sockets = new Set<Socket>();
-  readonly #connections = new Map<Socket, DoorConnection>();
+  readonly #connections = new Set<DoorConnection>();
   readonly #passes = new Map<string, DoorPass>();
   readonly #limiter: DoorLimits;
-  #identity: DoorTlsIdentity;
 
   constructor(options: DoorOptions) {
     this.#options = options;
     this.#limits = { ...browserLimits, ...options.limits };
     this.#desk = new DoorDesk(options);
-    this.#identity = options.tls();
-    const limits = this.#limits;
-    this.#limiter = new DoorLimits({ ...limits.door, clock: options.clock });
-    this.#server = createServer({
-      ...doorTls(this.#identity),
-      handshakeTimeout: limits.handshakeMs,
-      maxHeaderSize: limits.headerBytes,
-      headersTimeout: limits.headersMs,
-      requestTimeout: limits.requestMs,
-      keepAliveTimeout: limits.keepAliveMs,
-      connectionsCheckingInterval: 2_000,
-      noDelay: true,
+    this.#limiter = new DoorLimits({ ...this.#limits.door, clock: options.clock });
+    this.#server = new BrowserServer({
+      tls: options.tls,
+      limits: this.#limits,
+      onSocket: (socket) => this.#onSocket(socket),
+      onConnection: (socket) => this.#onSecure(socket),
+      onRequest: (connection, request, response) => {
+        this.#answer(connection, request, response).catch((thrown: unknown) =>
+          this.#fail(connection, request, response, toMoveError(thrown)),
+        );
+      },
+      onUpgrade: (connection, request, socket, head) => this.#upgrade(connection, request, socket, head),
+      onError: (error) => this.#tell(error, undefined, undefined),
     });
-    this.#server.maxHeadersCount = 100;
-    this.#server.prependListener('connection', (socket: Socket) => this.#onSocket(socket));
-    // Node leaves a socket open whose handshake ran out of time.
-    this.#server.on('tlsClientError', (_cause, socket) => socket.destroy());
-    this.#server.on('secureConnection', (socket: TLSSocket) => this.#onSecure(socket));
-    this.#server.on('request', (request, response) => this.#onRequest(request, response));
-    this.#server.on('upgrade', (request, socket, head) => this.#onUpgrade(request, socket, head));
   }
 
   get host(): string {
-    return (this.#server.address() as AddressInfo).address;
+    return this.#server.host;
   }
 
   get port(): number {
-    return (this.#server.address() as AddressInfo).port;
+    return this.#server.port;
   }
 
   get connections(): number {
@@ -155,41 +117,24 @@ class DoorServer implements Door {
   }
 
   listen(): Promise<void> {
-    const { host, port } = this.#options.listen;
-    return new Promise((resolve, reject) => {
-      const failed = (cause: Error) =>
-        reject(
-          new MoveError('LISTEN_FAILED', `Cannot listen on ${host}:${port}: ${cause.message}.`, {}, cause),
-        );
-      this.#server.once('error', failed);
-      this.#server.listen({ host, port }, () => {
-        this.#server.off('error', failed);
-        this.#server.on('error', (cause) => this.#tell(toMoveError(cause), undefined, undefined));
-        resolve();
-      });
-    });
+    return this.#server.listen(this.#options.listen);
   }
 
   recheck(): number {
     const { desk, authorise } = this.#options;
     const visitors = desk?.recheck((certificate, remoteAddress) => authorise(certificate, { remoteAddress }));
-    const cut = [...this.#connections.values()].filter((connection) => connection.recheck());
+    const cut = [...this.#connections].filter((connection) => connection.recheck());
     return (visitors ?? 0) + cut.length;
   }
 
   close(): Promise<void> {
-    const done = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const done = this.#server.close();
     for (const socket of this.#sockets) socket.destroy();
     return done;
   }
 
   /** Counts a connection before its handshake, which is what costs. */
   #onSocket(socket: Socket): void {
-    const current = this.#options.tls();
-    if (current !== this.#identity) {
-      this.#identity = current;
-      this.#server.setSecureContext(doorTls(current));
-    }
     const pass = this.#limiter.admit(plainAddress(socket.remoteAddress));
     if (typeof pass === 'string') {
       socket.destroy();
@@ -205,36 +150,22 @@ class DoorServer implements Door {
     });
   }
 
-  #onSecure(socket: TLSSocket): void {
+  #onSecure(socket: TLSSocket): DoorConnection | undefined {
     const pass = this.#passes.get(endOf(socket));
     if (!pass) {
       socket.destroy();
-      return;
+      return undefined;
     }
     const address = plainAddress(socket.remoteAddress);
-    const connection = new DoorConnection(socket, pass, (identity, service, port) =>
+    const connection = new DoorConnection(socket, pass, this.#limits.onward, (identity, service, port) =>
       this.#options.open({ identity, remoteAddress: address, service, port }),
     );
-    this.#connections.set(socket, connection);
-    socket.once('close', () => this.#connections.delete(socket));
+    this.#connections.add(connection);
+    socket.once('close', () => this.#connections.delete(connection));
+    return connection;
   }
 
-  #onRequest(request: IncomingMessage, response: ServerResponse): void {
-    const connection = this.#connections.get(request.socket);
-    if (!connection) {
-      response.destroy();
-      return;
-    }
-    this.#answer(connection, request, response).catch((thrown: unknown) =>
-      this.#fail(connection, request, response, toMoveError(thrown)),
-    );
-  }
-
-  async #answer(
-    connection: DoorConnection,
-    request: IncomingMessage,
-    response: ServerResponse,
-  ): Promise<void> {
+  async #answer(connection: DoorConnection, request: HttpRequest, response: HttpResponse): Promise<void> {
     const url = request.url ?? '';
     if (!url.startsWith('/'))
       throw new MoveError('REQUEST_INVALID', 'This is no proxy: ask for a path of the service.');
@@ -264,24 +195,18 @@ class DoorServer implements Door {
         'SERVICE_WORKER_DENIED',
         'Under the access point’s address a service may leave no program in the browser, because others come after it.',
       );
-    connection.serve(person, this.#options.clock);
     carryRequest({
       request,
       response,
       service,
       origin: originUrl(request),
-      ...connection.agentsOf(person.identity),
+      ...connection.serve(person, this.#options.clock, response),
       fail: (error) => this.#fail(connection, request, response, error),
     });
   }
 
-  #onUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const connection = this.#connections.get(request.socket);
+  #upgrade(connection: DoorConnection, request: IncomingMessage, socket: Duplex, head: Buffer): void {
     socket.on('error', () => undefined);
-    if (!connection) {
-      socket.destroy();
-      return;
-    }
     try {
       guardUpgrade(request);
       const { service } = this.#originOf(connection, request);
@@ -308,10 +233,10 @@ class DoorServer implements Door {
     }
   }
 
-  #originOf(connection: DoorConnection, request: IncomingMessage): Origin {
+  #originOf(connection: DoorConnection, request: HttpRequest): Origin {
     return originOf(
       {
-        host: request.headers.host,
+        host: hostOf(request),
         cookie: request.headers.cookie,
         localAddress: connection.localAddress,
       },
@@ -319,7 +244,7 @@ class DoorServer implements Door {
     );
   }
 
-  #identify(connection: DoorConnection, request: IncomingMessage): Person {
+  #identify(connection: DoorConnection, request: HttpRequest): Person {
     const { certificate, address } = connection;
     const person = identify({ certificate, address, cookie: request.headers.cookie }, this.#options);
     if (connection.pass.establish()) return person;
@@ -338,20 +263,15 @@ class DoorServer implements Door {
     );
   }
 
-  #fail(
-    connection: DoorConnection,
-    request: IncomingMessage,
-    response: ServerResponse,
-    error: MoveError,
-  ): void {
+  #fail(connection: DoorConnection, request: HttpRequest, response: HttpResponse, error: MoveError): void {
     const service = typeof error.details.service === 'string' ? error.details.service : undefined;
     this.#tell(error, connection, service);
-    if (response.headersSent || response.destroyed) {
-      response.destroy();
+    if (response.headersSent || isGone(response)) {
+      breakOff(response);
       return;
     }
     // What is still to come of the request is not waited for.
-    if (!request.complete) response.setHeader('connection', 'close');
+    if (response instanceof ServerResponse && !request.complete) response.setHeader('connection', 'close');
     const { desk } = this.#options;
     sendPage(
       response,

@@ -1,14 +1,15 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { MoveError } from '../../runtime/errors.ts';
+import { breakOff, type HttpResponse, writeHead } from './http-exchange.ts';
 
 /**
- * Hands a service's answer on with these header fields; a broken answer breaks the asker's connection too. Not by
+ * Hands a service's answer on with these header fields; a broken answer breaks the asker's too. Not by
  * pipeline(): it makes an AbortController and its error, with a stack trace, for each answer, a twelfth of the
  * work of a forwarder.
  */
-export function passAnswer(answer: IncomingMessage, response: ServerResponse, headers: string[]): void {
-  response.writeHead(answer.statusCode ?? 502, answer.statusMessage, headers);
-  const broken = () => response.destroy();
+export function passAnswer(answer: IncomingMessage, response: HttpResponse, headers: string[]): void {
+  writeHead(response, answer.statusCode ?? 502, headers, answer.statusMessage);
+  const broken = () => breakOff(response);
   answer.once('error', broken);
   answer.once('close', () => {
     if (!answer.complete) broken();

@@ -6,8 +6,12 @@ import { toMoveError } from '../../runtime/errors.ts';
 export class StreamAgent extends Agent {
   readonly #open: (service: string, port: number) => Duplex | Promise<Duplex>;
 
-  constructor(open: (service: string, port: number) => Duplex | Promise<Duplex>, keepAlive: boolean) {
-    super({ keepAlive, maxSockets: 256, maxFreeSockets: 32, scheduling: 'lifo' });
+  constructor(
+    open: (service: string, port: number) => Duplex | Promise<Duplex>,
+    keepAlive: boolean,
+    maximum: number,
+  ) {
+    super({ keepAlive, maxSockets: maximum, maxFreeSockets: maximum, scheduling: 'lifo' });
     this.#open = open;
   }
 

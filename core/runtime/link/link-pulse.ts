@@ -26,6 +26,7 @@ export class LinkPulse {
   #missed = 0;
   #beatsSincePing = 0;
   #rttMs: number | undefined;
+  readonly #waiting = new Set<(rttMs: number) => void>();
 
   constructor(parts: PulseParts) {
     this.#parts = parts;
@@ -54,7 +55,16 @@ export class LinkPulse {
   }
 
   pong(token: number): void {
-    if (token === this.#token) this.#rttMs = this.#parts.clock.monotonic() - this.#sentAt;
+    if (token !== this.#token) return;
+    this.#rttMs = this.#parts.clock.monotonic() - this.#sentAt;
+    for (const tell of this.#waiting) tell(this.#rttMs);
+    this.#waiting.clear();
+  }
+
+  /** Calls `tell` once with the next round trip that is measured; the returned function takes that back. */
+  onMeasured(tell: (rttMs: number) => void): () => void {
+    this.#waiting.add(tell);
+    return () => this.#waiting.delete(tell);
   }
 
   #beat(): void {

@@ -212,6 +212,29 @@ export class Link {
     return this.#sent;
   }
 
+  /** Measures a round trip now, in milliseconds. @throws MoveError `LINK_CLOSED`, `DEADLINE_EXCEEDED`. */
+  async roundTrip(deadlineMs: number): Promise<number> {
+    this.#mustBeOpen();
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    const forget = this.#pulse.onMeasured(resolve);
+    const cancel = this.#clock.after(deadlineMs, () =>
+      reject(
+        new MoveError(
+          'DEADLINE_EXCEEDED',
+          `The peer has not answered within ${deadlineMs} ms.`,
+          this.#where(),
+        ),
+      ),
+    );
+    this.#pulse.ping();
+    try {
+      return await promise;
+    } finally {
+      cancel();
+      forget();
+    }
+  }
+
   /** Asks the peer for a sign of life, beside the link's own pulse. */
   ping(): void {
     if (this.#state === 'open') this.#pulse.ping();

@@ -99,6 +99,7 @@ export function podRuntimeSuite(name: string, open: () => Promise<PodRuntimeHarn
       expect(status).toMatchObject({ phase: 'running', fenced: false, spec: { id: spec.id } });
       expect(await reopened.probe(spec.id)).toMatchObject({ status: 200 });
       expect(await reopened.blockers(spec.id)).toEqual([]);
+      expect(await reopened.memory(spec.id)).toBeGreaterThan(1e6);
       expect(await reopened.control(spec.id, 'stats')).toMatchObject({
         ok: true,
         sessions: 0,
