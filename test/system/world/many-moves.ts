@@ -3,17 +3,22 @@ import path from 'node:path';
 import { createInterface } from 'node:readline';
 import { expect } from 'vitest';
 import { type ClientOptions, WebSocket } from 'ws';
+import type { RemoteProgram } from '../../../core/fleet/host-connection.ts';
 import { catalogue } from '../../../core/lab/sample-storage.ts';
 import { homePage, service, sha256, type World } from '../world.ts';
 import { until } from './conditions.ts';
 import type { Connected } from './connect.ts';
+import type { LabHosts } from './lab-hosts.ts';
 import { Viewer } from './viewer.ts';
 
 const services = path.resolve(import.meta.dirname, '../../../assets/services');
 const desktop = 'desktop.example';
 const numbers = 'numbers.example';
-const ports = { shop: 8083, desktop: 5908, numbers: 8084 };
-const keptClients = { clients: 200, periodMs: 1_000, limitMs: 20_000 };
+const ports = { desktop: 5908, numbers: 8084 };
+/** People with a certificate each: an access point gives a certificate 64 sessions. */
+const crowds = [8_091, 8_092, 8_093, 8_094];
+const clientsOfEach = 50;
+const keptClients = { clients: clientsOfEach, periodMs: 1_000, limitMs: 20_000 };
 const typeEveryMs = 250;
 const countEveryMs = 50;
 /** Where the shell's window is, in which the desktop writes down what is typed. */
@@ -47,13 +52,11 @@ export async function peopleOfManyServices(world: World): Promise<Connected> {
       { text: readFileSync(path.join(services, file), 'utf8') },
       { deadlineMs: 300_000 },
     );
+  for (const port of crowds)
+    await world.connect('client-1', { name: `crowd-${port}`, forwards: [`${port}=${service}:80`] });
   return world.connect('client-1', {
     credential: await world.issue({ services: 'any' }),
-    forwards: [
-      `${ports.shop}=${service}:80`,
-      `${ports.desktop}=${desktop}:5900`,
-      `${ports.numbers}=${numbers}:80`,
-    ],
+    forwards: [`${ports.desktop}=${desktop}:5900`, `${ports.numbers}=${numbers}:80`],
   });
 }
 
@@ -65,24 +68,16 @@ export async function manyMoves(world: World, person: Connected, rounds: number)
   const { hosts } = world;
   const program = '/root/kept-clients.ts';
   await hosts.write('client-1', program, readFileSync(path.join(import.meta.dirname, 'kept-clients.ts')));
-  const crowd = await hosts.start('client-1', `exec /opt/move/bin/node ${program}`);
-  const seen = createInterface({ input: crowd.stdout })[Symbol.asyncIterator]();
-  const look = async (word: 'look' | 'stop'): Promise<Seen> => {
-    crowd.stdin.write(`${word}\n`);
-    const { value, done } = await seen.next();
-    if (done) throw new Error('the clients have ended');
-    return JSON.parse(value) as Seen;
-  };
+  const crowd = await Promise.all(crowds.map((port) => Crowd.start(hosts, program, port)));
+  const look = async (word: 'look' | 'stop') =>
+    together(await Promise.all(crowd.map((one) => one.look(word))));
   const viewer = await Viewer.start(hosts, 'client-1', ports.desktop);
   const counter = await Counter.start(world);
   const stored = catalogue();
   const limitSeconds = 60 + rounds * 40;
-  crowd.stdin.write(
-    `${JSON.stringify({ ...keptClients, port: ports.shop, host: service, path: homePage.path, sha256: homePage.sha256 })}\n`,
-  );
   await until(
     'every client has a connection',
-    async () => (await look('look')).right >= keptClients.clients,
+    async () => (await look('look')).connections >= crowds.length * clientsOfEach,
     30_000,
   );
   const download = await person.download('/catalogue.bin', {
@@ -119,7 +114,7 @@ export async function manyMoves(world: World, person: Connected, rounds: number)
     const clients = await look('stop');
     const count = await counter.stop();
     expect(clients).toMatchObject({ wrong: 0, failed: 0, faults: [] });
-    expect(clients.right).toBeGreaterThan(keptClients.clients * 2);
+    expect(clients.right).toBeGreaterThan(crowds.length * clientsOfEach * 2);
     expect(count.faults).toEqual([]);
     expect(await download.done).toMatchObject({
       code: 0,
@@ -138,10 +133,52 @@ export async function manyMoves(world: World, person: Connected, rounds: number)
     };
   } finally {
     clearInterval(typing);
-    crowd.kill();
+    for (const one of crowd) one.end();
     viewer.stop();
     counter.end();
   }
+}
+
+/** Clients behind one forwarder: see `kept-clients.ts`. */
+class Crowd {
+  readonly #program: RemoteProgram;
+  readonly #seen: AsyncIterator<string>;
+
+  private constructor(program: RemoteProgram) {
+    this.#program = program;
+    this.#seen = createInterface({ input: program.stdout })[Symbol.asyncIterator]();
+  }
+
+  static async start(hosts: LabHosts, file: string, port: number): Promise<Crowd> {
+    const program = await hosts.start('client-1', `exec /opt/move/bin/node ${file}`);
+    const { path, sha256: right } = homePage;
+    program.stdin.write(`${JSON.stringify({ ...keptClients, port, host: service, path, sha256: right })}\n`);
+    return new Crowd(program);
+  }
+
+  async look(word: 'look' | 'stop'): Promise<Seen> {
+    this.#program.stdin.write(`${word}\n`);
+    const { value, done } = await this.#seen.next();
+    if (done) throw new Error('the clients have ended');
+    return JSON.parse(value) as Seen;
+  }
+
+  end(): void {
+    this.#program.kill();
+  }
+}
+
+function together(all: readonly Seen[]): Seen {
+  const sum = (name: 'right' | 'wrong' | 'failed' | 'connections') =>
+    all.reduce((total, one) => total + one[name], 0);
+  return {
+    right: sum('right'),
+    wrong: sum('wrong'),
+    failed: sum('failed'),
+    connections: sum('connections'),
+    longestMs: Math.round(Math.max(...all.map(({ longestMs }) => longestMs))),
+    faults: all.flatMap(({ faults }) => faults),
+  };
 }
 
 /** One WebSocket on which every message is answered with its number. */
