@@ -71,7 +71,11 @@ export async function manyMoves(world: World, person: Connected, rounds: number)
   const crowd = await Promise.all(crowds.map((port) => Crowd.start(hosts, program, port)));
   const look = async (word: 'look' | 'stop') =>
     together(await Promise.all(crowd.map((one) => one.look(word))));
-  const viewer = await Viewer.start(hosts, 'client-1', ports.desktop);
+  const viewer = await until(
+    'the viewer has a picture',
+    () => Viewer.start(hosts, 'client-1', ports.desktop),
+    20_000,
+  );
   const counter = await Counter.start(world);
   const stored = catalogue();
   const limitSeconds = 60 + rounds * 40;
