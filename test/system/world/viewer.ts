@@ -21,9 +21,14 @@ export class Viewer {
     const file = `/root/frame-viewer-${port}.ts`;
     await hosts.write(host, file, readFileSync(path.join(import.meta.dirname, 'frame-viewer.ts')));
     const viewer = new Viewer(await hosts.start(host, `exec /opt/move/bin/node ${file}`));
-    viewer.#tell({ port });
-    await viewer.#hear();
-    return viewer;
+    try {
+      viewer.#tell({ port });
+      await viewer.#hear();
+      return viewer;
+    } catch (thrown) {
+      viewer.stop();
+      throw thrown;
+    }
   }
 
   /** The longest time without a picture since a time of that host's clock. @throws Error when its connection has ended. */
