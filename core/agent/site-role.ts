@@ -31,7 +31,6 @@ import { readSiteFacts } from '../sites/site-facts.ts';
 import { refusedBy } from './refused-by.ts';
 import type { RoleContext, RunningRole } from './role.ts';
 import { SiteSignals } from './site-signals.ts';
-import { WaitingRoom } from './waiting-room.ts';
 
 type SiteConfiguration = NonNullable<AgentConfiguration['roles']['site']>;
 
@@ -105,11 +104,9 @@ export async function startSiteRole(
     log: context.log,
   });
 
-  const waitingRoom = new WaitingRoom();
   const router = new StreamRouter({ readIdentity, events: (event) => refusedBy(event, context) });
   const door = registerSiteDoor(router, {
     async attach(service, epoch) {
-      await waitingRoom.opened(service, epoch);
       const here = living[service];
       if (!here)
         throw new MoveError('SERVICE_NOT_HERE', `${service} does not live on this site.`, { service });
@@ -188,8 +185,6 @@ export async function startSiteRole(
   overlayLinks.warm();
   runtime.warm().catch((thrown) => context.log(toMoveError(thrown).message));
   let tidying: Promise<void> = Promise.resolve();
-  /** Whether what was announced before a target was opened has been heard. */
-  const announcedAhead = new Map<string, Promise<boolean>>();
   const signals = new SiteSignals(configuration, context);
   signals.start();
 
@@ -317,27 +312,11 @@ export async function startSiteRole(
         return {};
       },
       'target.run': ({ move, steps }) => target.run(move, steps),
-      'target.announce': async ({ move, delegation }) => {
-        const { service, epoch } = target.committed(move);
-        // The commit may have overtaken this: then nobody has to wait.
-        if (living[service.hostname]?.epoch !== epoch) waitingRoom.expect(service.hostname, epoch);
-        const announced = announcer.announce(delegation).then(
-          () => true,
-          () => false,
-        );
-        announcedAhead.set(move, announced);
-        await announced;
-        return {};
-      },
       'target.commit': async ({ move, delegation }) => {
         const startedAt = systemClock.now();
         const { service, epoch, storagePath } = await target.commit(move);
         await settle(service, epoch, storagePath, delegation);
-        waitingRoom.open(service.hostname);
-        // Already on its way, unless nobody asked for it or it failed.
-        const ahead = announcedAhead.get(move);
-        announcedAhead.delete(move);
-        if (!(await ahead)) await announcer.announce(delegation);
+        await announcer.announce(delegation);
         await publish(service);
         return { phases: [{ phase: 'announce', startedAt, endedAt: systemClock.now() }] };
       },

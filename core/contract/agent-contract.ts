@@ -365,13 +365,8 @@ export const agentContract = {
     z.object({ move: z.string(), steps: z.array(z.enum(['verify', 'restore'])).min(1) }),
     z.object({ phases: phaseTimesSchema }),
   ),
-  'target.announce': method(
-    'After the commit: tells the overlay of the new epoch while the fence is still closed. Sessions that come wait at the door for target.commit.',
-    z.object({ move: z.string(), delegation: delegationSchema }),
-    nothing,
-  ),
   'target.commit': method(
-    'Lifts the fence, opens the door for the service and announces the new epoch, unless that is done already.',
+    'Lifts the fence, opens the door for the service and announces the new epoch.',
     z.object({ move: z.string(), delegation: delegationSchema }),
     z.object({ phases: phaseTimesSchema }),
   ),

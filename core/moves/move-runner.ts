@@ -244,7 +244,6 @@ export class MoveRunner {
   async #afterCommit(): Promise<Move> {
     const { id, from, to, service, epoch } = this.#move;
     try {
-      if (this.#pauseAt !== 'announce') void this.#announceAhead();
       // An unreachable source is frozen and fenced, and nothing thaws it any more: its kill may come late.
       await this.#ports
         .agent(from)
@@ -304,21 +303,6 @@ export class MoveRunner {
       );
     }
     return this.#move;
-  }
-
-  /**
-   * Lets people find the way while the source is still being killed; until `target.commit` they wait at the
-   * target's door. A head start: `target.commit` announces what was not, and tells of faults.
-   */
-  async #announceAhead(): Promise<void> {
-    const { id, to, service, epoch } = this.#move;
-    try {
-      const target = await this.#ports.agent(to);
-      const delegation = await (this.#delegation ?? this.#ports.delegate(service, to, epoch));
-      await target.call('target.announce', { move: id, delegation }, { deadlineMs: limits.commit });
-    } catch {
-      return;
-    }
   }
 
   async #rollBack(error: MoveError): Promise<Move> {

@@ -217,29 +217,22 @@ export class MoveTarget {
     return { phases };
   }
 
-  /** What a pod that was restored here is. @throws MoveError `MOVE_NOT_RESTORED` before it can be opened. */
-  committed(move: string): { service: ServiceDescription; epoch: number; storagePath: string | null } {
+  /** Lifts the fence. Idempotent. @returns what now lives here. */
+  async commit(
+    move: string,
+  ): Promise<{ service: ServiceDescription; epoch: number; storagePath: string | null }> {
     const target = this.#target(move);
     if (target.state !== 'restored' && target.state !== 'live')
       throw new MoveError('MOVE_NOT_RESTORED', 'Only a pod that was restored and probed can be opened.', {
         state: target.state,
       });
-    return { service: target.service, epoch: target.epoch, storagePath: target.storagePath };
-  }
-
-  /** Lifts the fence. Idempotent. @returns what now lives here. */
-  async commit(
-    move: string,
-  ): Promise<{ service: ServiceDescription; epoch: number; storagePath: string | null }> {
-    const committed = this.committed(move);
-    const target = this.#target(move);
     if (target.state === 'restored') {
       await this.#runtime.unfence(podIdentifier(target.service.hostname));
       await this.#set(move, { ...target, state: 'live' });
       // People wait for the pod and not for this; what is left stands below /run and means nothing.
       this.#forgetArrival(move).catch(() => undefined);
     }
-    return committed;
+    return { service: target.service, epoch: target.epoch, storagePath: target.storagePath };
   }
 
   /** Removes a pod that was never opened. @throws MoveError `MOVE_COMMITTED` when it lives. */

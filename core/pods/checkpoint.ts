@@ -42,19 +42,12 @@ function readLog(path: string): string {
   return existsSync(path) ? readFileSync(path, 'utf8') : '';
 }
 
-/* One shell line, so that nothing waits for the agent between the steps. The layer of a frozen pod stands still, so it
- * is packed while criu works, and once more where criu gave a file that was deleted and is still open elsewhere a name
- * to be carried by. */
+/* One shell line, so that nothing waits for the agent between the steps. */
 const packFailed = 71;
 const dumpScript = `
 upper=$1 layer=$2; shift 2
-pack() { tar -C "$upper" ${layerOptions.map((option) => `'${option}'`).join(' ')} -cf "$layer" .; }
-pack &
-"$@"; dumped=$?
-wait $!; packed=$?
-[ $dumped = 0 ] || exit $dumped
-if [ -n "$(find "$upper" -name 'link_remap.*' -print -quit)" ]; then pack; packed=$?; fi
-[ $packed = 0 ] || exit ${packFailed}
+"$@" || exit $?
+tar -C "$upper" ${layerOptions.map((option) => `'${option}'`).join(' ')} -cf "$layer" . || exit ${packFailed}
 `;
 
 /**

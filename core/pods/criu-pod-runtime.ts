@@ -69,8 +69,6 @@ export class CriuPodRuntime implements PodRuntime {
   readonly #parked = new Set<string>();
   /** The first process of pods that sessions were attached to, so that hundreds at once need not look for it. */
   readonly #inits = new Map<string, { pid: number; startTime: string | undefined; freezer: Freezer }>();
-  /** Connections from before a restore that are being ended. */
-  readonly #dropping = new Map<string, Promise<void>>();
   #warmedAt = Number.NEGATIVE_INFINITY;
 
   constructor(config: PodRuntimeConfig) {
@@ -235,9 +233,6 @@ export class CriuPodRuntime implements PodRuntime {
   }
 
   async unfence(id: string): Promise<void> {
-    const dropping = this.#dropping.get(id);
-    this.#dropping.delete(id);
-    await dropping;
     await this.#pod(id).filter.unfence();
   }
 
@@ -346,10 +341,7 @@ export class CriuPodRuntime implements PodRuntime {
         deadlineMs: options.deadlineMs,
         killAll: () => this.#signalAll(pod),
       });
-      // Behind the fence they bother nobody but the service itself: gone before it is lifted is early enough.
-      const dropping = dropOutsideConnections(pod.spec, pod.paths.networkNamespace);
-      dropping.catch(() => undefined); // told by `unfence`
-      this.#dropping.set(id, dropping);
+      await dropOutsideConnections(pod.spec, pod.paths.networkNamespace);
       await pod.filter.stir();
       this.#parked.delete(id);
       saveRecord(pod.paths, { version: 1, spec: pod.spec, prepared: false });
@@ -468,7 +460,6 @@ export class CriuPodRuntime implements PodRuntime {
     pod.filter.close();
     this.#parked.delete(pod.spec.id);
     this.#inits.delete(pod.spec.id);
-    this.#dropping.delete(pod.spec.id);
     await unmountRoot(pod.paths);
     await removePodNetwork(pod.paths, this.#config.hostNetworkNamespace);
     for (let tries = 0; pod.freezer.exists(); tries++) {
