@@ -6,6 +6,10 @@ const benches: Readonly<Record<string, { what: string; load: () => Promise<Bench
     what: 'requests through the overlay beside a chain of the same legs made of HAProxy, on loopback',
     load: () => import('./path.ts'),
   },
+  move: {
+    what: "the paper's moves (its table 2 and figures 5 to 7) in a lab, beside the same moves by stock tools",
+    load: () => import('./move.ts'),
+  },
   'human-test': {
     what: 'what a stock OCR solves of the human test, what a simple listener hears, and what passing costs a bot',
     load: () => import('./human-test.ts'),
