@@ -5,9 +5,10 @@ import type {
   Proposal,
   RingVerification,
   ServicePath,
+  ServiceUsage,
 } from '../core/contract/domain.ts';
 import { secrecySentence } from '../core/contract/path-secrecy.ts';
-import { count, duration, place, seconds, span, timeWithMs } from './format.ts';
+import { bytes, count, duration, place, seconds, span, timeWithMs } from './format.ts';
 
 /** Every text of the window, in one place. Sentence case, plain verbs, no exclamation. */
 export const text = {
@@ -222,6 +223,9 @@ export const text = {
     sessions: 'Sessions',
     path: 'Path',
     behind: 'Stays behind',
+    usage: 'Has used',
+    usageValue: (usage: ServiceUsage) =>
+      `${(usage.processorMs / 1_000).toFixed(1)} s of a processor, ${bytes(usage.memoryBytes)} in ${count(usage.processes, 'process', 'processes')}, ${bytes(usage.receivedBytes)} in, ${bytes(usage.sentBytes)} out`,
     atHome: 'at home',
     away: 'away from home',
     policy: 'When it is attacked',

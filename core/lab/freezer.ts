@@ -26,6 +26,18 @@ export function labFreezer(labId: string): FreezerTree {
 }
 
 /**
+ * The control groups beside the freezer's that bound and count what pods use, with the same place in each: cgroup v1's
+ * other hierarchies, as far as this machine has them; none in v2, where the freezer's tree has them all.
+ */
+export function resourceTrees(freezer: FreezerTree): { name: string; directory: string }[] {
+  if (freezer.version === 2) return [];
+  const hierarchies = path.dirname(path.dirname(freezer.directory));
+  return ['memory', 'pids', 'cpu', 'cpuacct']
+    .filter((name) => existsSync(path.join(hierarchies, name, 'cgroup.procs')))
+    .map((name) => ({ name, directory: path.join(hierarchies, name, path.basename(freezer.directory)) }));
+}
+
+/**
  * Thaws and kills everything in a freezer directory and below until nothing is left, and removes what is
  * below it. A frozen process does not die of SIGKILL before it is thawed.
  * @throws MoveError `PROCESSES_REMAIN` when something lives on after `limitMs`.

@@ -68,7 +68,11 @@ mount -o remount,ro $R
 }
 
 /** The mounts that each host has for itself, over the shared root, as an fstab. */
-export function hostFstab(host: string, freezer: FreezerTree): string {
+export function hostFstab(
+  host: string,
+  freezer: FreezerTree,
+  resources: readonly { name: string; directory: string }[] = [],
+): string {
   const root = `${labRun}/root`;
   const own = `${labRun}/hosts/${host}`;
   const cgroup = path.join(freezer.directory, host);
@@ -77,6 +81,10 @@ export function hostFstab(host: string, freezer: FreezerTree): string {
       ? [
           `cgroup ${root}/sys/fs/cgroup tmpfs mode=755,size=1m 0 0`,
           `${cgroup} ${root}/sys/fs/cgroup/freezer none bind,x-mount.mkdir 0 0`,
+          ...resources.map(
+            ({ name, directory }) =>
+              `${path.join(directory, host)} ${root}/sys/fs/cgroup/${name} none bind,x-mount.mkdir 0 0`,
+          ),
         ]
       : [`${cgroup} ${root}/sys/fs/cgroup none bind 0 0`];
   return [

@@ -13,7 +13,7 @@ import {
 import path from 'node:path';
 import { MoveError } from '../runtime/errors.ts';
 import { runChecked } from '../runtime/process.ts';
-import { freezerPrefix, freezerRoot, labFreezer } from './freezer.ts';
+import { freezerPrefix, freezerRoot, labFreezer, resourceTrees } from './freezer.ts';
 import type { LaunchRequest } from './launch-request.ts';
 import { type LabManifest, labManifestSchema } from './manifest.ts';
 import { cacheDirectory, type LabPaths, labPaths, productFile, transientFiles } from './paths.ts';
@@ -73,8 +73,7 @@ export async function launchLab({ home, specFile, owner, entry }: LaunchOptions)
     [
       '--id',
       labId,
-      '--cgroup',
-      freezer.directory,
+      ...[freezer, ...resourceTrees(freezer)].flatMap(({ directory }) => ['--cgroup', directory]),
       '--home',
       paths.directory,
       ...transientFiles(paths).flatMap((file) => ['--remove', file]),
@@ -141,9 +140,9 @@ export async function sweepRemains(paths: LabPaths): Promise<void> {
   const files = transientFiles(paths);
   if (dead.length === 0 && !files.some((file) => existsSync(file))) return;
   for (const name of dead) {
-    await runChecked(keeperProgram(), ['--sweep', '--cgroup', path.join(directory, name)], {
-      timeoutMs: 30_000,
-    });
+    const tree = { version: freezerRoot().version, directory: path.join(directory, name) };
+    const groups = [tree, ...resourceTrees(tree)].flatMap((each) => ['--cgroup', each.directory]);
+    await runChecked(keeperProgram(), ['--sweep', ...groups], { timeoutMs: 30_000 });
   }
   await runChecked(keeperProgram(), ['--sweep', ...files.flatMap((file) => ['--remove', file])], {
     timeoutMs: 10_000,
