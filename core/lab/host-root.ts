@@ -67,11 +67,18 @@ mount -o remount,ro $R
 `;
 }
 
+/** A control group of the lab's beside its freezer's: one of a resource that pods are bounded by. */
+export interface ResourceTree {
+  /** As the controller is called. */
+  name: string;
+  directory: string;
+}
+
 /** The mounts that each host has for itself, over the shared root, as an fstab. */
 export function hostFstab(
   host: string,
   freezer: FreezerTree,
-  resources: readonly { name: string; directory: string }[] = [],
+  resources: readonly ResourceTree[] = [],
 ): string {
   const root = `${labRun}/root`;
   const own = `${labRun}/hosts/${host}`;

@@ -13,7 +13,7 @@ import {
 import path from 'node:path';
 import { MoveError } from '../runtime/errors.ts';
 import { runChecked } from '../runtime/process.ts';
-import { freezerPrefix, freezerRoot, labFreezer, resourceTrees } from './freezer.ts';
+import { freezerPrefix, freezerRoot, keeperGroups, labFreezer } from './freezer.ts';
 import type { LaunchRequest } from './launch-request.ts';
 import { type LabManifest, labManifestSchema } from './manifest.ts';
 import { cacheDirectory, type LabPaths, labPaths, productFile, transientFiles } from './paths.ts';
@@ -73,7 +73,7 @@ export async function launchLab({ home, specFile, owner, entry }: LaunchOptions)
     [
       '--id',
       labId,
-      ...[freezer, ...resourceTrees(freezer)].flatMap(({ directory }) => ['--cgroup', directory]),
+      ...keeperGroups(freezer),
       '--home',
       paths.directory,
       ...transientFiles(paths).flatMap((file) => ['--remove', file]),
@@ -141,8 +141,7 @@ export async function sweepRemains(paths: LabPaths): Promise<void> {
   if (dead.length === 0 && !files.some((file) => existsSync(file))) return;
   for (const name of dead) {
     const tree = { version: freezerRoot().version, directory: path.join(directory, name) };
-    const groups = [tree, ...resourceTrees(tree)].flatMap((each) => ['--cgroup', each.directory]);
-    await runChecked(keeperProgram(), ['--sweep', ...groups], { timeoutMs: 30_000 });
+    await runChecked(keeperProgram(), ['--sweep', ...keeperGroups(tree)], { timeoutMs: 30_000 });
   }
   await runChecked(keeperProgram(), ['--sweep', ...files.flatMap((file) => ['--remove', file])], {
     timeoutMs: 10_000,

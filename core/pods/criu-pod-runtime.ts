@@ -146,7 +146,7 @@ export class CriuPodRuntime implements PodRuntime {
     await filter.install(spec.ports, spec.dialOut);
     freezer.create();
     resources.create();
-    resources.limit(spec.limits ?? {});
+    resources.limit();
     await startPodInit(spec, paths, freezer, {
       groups: resources.groups(),
       gatewayPath: this.#config.gatewayPath,
@@ -317,7 +317,7 @@ export class CriuPodRuntime implements PodRuntime {
     const pod = this.#pod(id);
     const init = this.#init(pod);
     this.#parked.add(id);
-    pod.resources.liftProcessors(pod.spec.limits ?? {});
+    pod.resources.liftProcessors();
     return quiesceAndFreeze({
       fence: () => pod.filter.fence(),
       pause: async () => controlGateway(await connectGateway(init, gatewayLimitMs), 'pause', gatewayLimitMs),
@@ -332,7 +332,7 @@ export class CriuPodRuntime implements PodRuntime {
     const pod = this.#pod(id);
     await pod.filter.stir();
     await pod.filter.unfence();
-    pod.resources.limitProcessors(pod.spec.limits ?? {});
+    pod.resources.limitProcessors();
     pod.freezer.thaw();
     this.#parked.delete(id);
     await this.control(id, 'resume');
@@ -388,7 +388,7 @@ export class CriuPodRuntime implements PodRuntime {
     await filter.install(spec.ports, spec.dialOut);
     freezer.create();
     resources.create();
-    resources.limit(spec.limits ?? {}); // a site that cannot keep them says so before anything is frozen
+    resources.limit(); // a site that cannot keep them says so before anything is frozen
   }
 
   async restore(
@@ -404,7 +404,7 @@ export class CriuPodRuntime implements PodRuntime {
     const used = checkCheckpoint(pod.spec, imageDir);
     await pod.filter.fence();
     await pod.filter.still();
-    pod.resources.liftForRestore(pod.spec.limits ?? {});
+    pod.resources.liftForRestore();
     try {
       const restoreMs = await restorePod(this.#config, pod.spec, pod.paths, imageDir, {
         storage,
@@ -415,7 +415,7 @@ export class CriuPodRuntime implements PodRuntime {
       await dropOutsideConnections(pod.spec, pod.paths.networkNamespace);
       await pod.filter.stir();
       this.#parked.delete(id);
-      pod.resources.limit(pod.spec.limits ?? {});
+      pod.resources.limit();
       saveRecord(pod.paths, { version: 1, spec: pod.spec, prepared: false, used });
       return { restoreMs, pid: this.#init(pod) };
     } catch (error) {
@@ -487,7 +487,7 @@ export class CriuPodRuntime implements PodRuntime {
       spec,
       paths,
       freezer: new Freezer(paths.cgroup),
-      resources: new PodResources(paths.cgroup),
+      resources: new PodResources(paths.cgroup, spec.limits ?? {}),
       filter,
     };
   }

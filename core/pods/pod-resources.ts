@@ -9,6 +9,8 @@ type Controller = (typeof controllers)[number];
 
 const periodUs = 100_000;
 const mebibyte = 1024 * 1024;
+/** Processes that criu is itself while it restores. */
+export const roomForRestore = 4;
 
 /** What the control groups counted since they were made. */
 export interface GroupUsage {
@@ -25,15 +27,19 @@ export interface GroupUsage {
  */
 export class PodResources {
   readonly #freezerGroup: string;
+  readonly #limits: PodLimits;
   readonly #directories = new Map<Controller, string>();
   readonly #unified: boolean;
 
   /** `freezerGroup` is the pod's group in the freezer's tree, below `hierarchies`. */
-  constructor(freezerGroup: string, hierarchies = '/sys/fs/cgroup') {
+  constructor(freezerGroup: string, limits: PodLimits, hierarchies = '/sys/fs/cgroup') {
     this.#freezerGroup = freezerGroup;
+    this.#limits = limits;
     const place = relative(hierarchies, freezerGroup).split('/').slice(1).join('/');
+    // A group of its own would give all of the pod the weight of one program of the host's.
     for (const controller of controllers)
-      if (existsSync(join(hierarchies, controller, 'cgroup.procs')))
+      if (controller === 'cpu' && limits.processors === undefined) continue;
+      else if (existsSync(join(hierarchies, controller, 'cgroup.procs')))
         this.#directories.set(controller, join(hierarchies, controller, place));
     this.#unified = this.#directories.size === 0;
   }
@@ -62,16 +68,17 @@ export class PodResources {
    * Bounds the pod; what is not named stays without a bound.
    * @throws MoveError `POD_LIMIT_UNSUPPORTED` naming the first limit that this host cannot keep.
    */
-  limit(limits: PodLimits): void {
-    const { memoryMiB, processes } = limits;
+  limit(): void {
+    const { memoryMiB, processes } = this.#limits;
     if (memoryMiB !== undefined)
       this.#write('memoryMiB', 'memory', ['memory.limit_in_bytes', 'memory.max'], memoryMiB * mebibyte);
     if (processes !== undefined) this.#write('processes', 'pids', ['pids.max', 'pids.max'], processes);
-    this.limitProcessors(limits);
+    this.limitProcessors();
   }
 
   /** The share of processors alone: lifted while a pod is being frozen, since who may not run is slow to stop. */
-  limitProcessors({ processors }: PodLimits): void {
+  limitProcessors(): void {
+    const { processors } = this.#limits;
     if (processors === undefined) return;
     const quota = Math.round(processors * periodUs);
     this.#write(
@@ -82,15 +89,20 @@ export class PodResources {
     );
   }
 
-  liftProcessors({ processors }: PodLimits): void {
-    if (processors === undefined) return;
+  liftProcessors(): void {
+    if (this.#limits.processors === undefined) return;
     this.#write('processors', 'cpu', ['cpu.cfs_quota_us', 'cpu.max'], this.#unified ? 'max' : -1);
   }
 
-  /** Lifts what would bound criu beside the pod that it restores; `limit` puts it back. */
-  liftForRestore(limits: PodLimits): void {
-    this.liftProcessors(limits);
-    if (limits.processes !== undefined) this.#write('processes', 'pids', ['pids.max', 'pids.max'], 'max');
+  /**
+   * Makes room for criu beside the pod that it restores; `limit` takes it back. No more than that: the pod runs as
+   * soon as it is whole, and may be one that forks whenever it can.
+   */
+  liftForRestore(): void {
+    this.liftProcessors();
+    const { processes } = this.#limits;
+    if (processes === undefined) return;
+    this.#write('processes', 'pids', ['pids.max', 'pids.max'], processes + roomForRestore);
   }
 
   /** Undefined where this host does not count, or the pod has no groups. */

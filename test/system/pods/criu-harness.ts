@@ -77,7 +77,7 @@ function removeNamespace(path: string): void {
 }
 
 /** Two hosting sites on this machine, each a host network of its own with one direct user behind it. */
-export async function openCriuHarness(): Promise<PodRuntimeHarness> {
+export async function openCriuHarness(): Promise<PodRuntimeHarness & { config: PodRuntimeConfig }> {
   const disk = makeDirectory();
   const memoryBase = statfsSync('/dev/shm').type === 0x01021994 ? '/dev/shm' : disk;
   const memory = join(memoryBase, `move-pods-${process.pid}-${Date.now()}`);
@@ -87,6 +87,7 @@ export async function openCriuHarness(): Promise<PodRuntimeHarness> {
   makeNamespace(user);
   const closers: (() => Promise<void>)[] = [];
 
+  const configs: PodRuntimeConfig[] = [];
   const openSite = (index: number): Site => {
     const name = `site-${index}`;
     const host = join(memory, `${name}.net`);
@@ -119,6 +120,7 @@ export async function openCriuHarness(): Promise<PodRuntimeHarness> {
       cgroupRoot: group,
       hostNetworkNamespace: host,
     };
+    configs.push(config);
     const runtime = new CriuPodRuntime(config);
     closers.push(async () => {
       for (const id of [spec.id, 'hostile']) await runtime.discard(id);
@@ -208,6 +210,7 @@ export async function openCriuHarness(): Promise<PodRuntimeHarness> {
   const sites: [Site, Site] = [openSite(0), openSite(1)];
   return {
     sites,
+    config: configs[0]!,
     spec,
     imageDir: join(memory, 'image'),
     putDocument: (name, bytes) => {
