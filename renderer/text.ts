@@ -5,6 +5,7 @@ import type {
   Proposal,
   RingVerification,
   ServicePath,
+  ServiceUsage,
 } from '../core/contract/domain.ts';
 import { secrecySentence } from '../core/contract/path-secrecy.ts';
 import type { Preflight } from '../core/contract/preflight.ts';
@@ -238,6 +239,9 @@ export const text = {
     sessions: 'Sessions',
     path: 'Path',
     behind: 'Stays behind',
+    usage: 'Has used',
+    usageValue: (usage: ServiceUsage) =>
+      `${(usage.processorMs / 1_000).toFixed(1)} s of a processor, ${bytes(usage.memoryBytes)} in ${count(usage.processes, 'process', 'processes')}, ${bytes(usage.receivedBytes)} in, ${bytes(usage.sentBytes)} out`,
     atHome: 'at home',
     away: 'away from home',
     policy: 'When it is attacked',

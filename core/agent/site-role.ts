@@ -24,6 +24,7 @@ import { listenRouted } from '../overlay/routed-listener.ts';
 import { registerSiteDoor } from '../overlay/site-door.ts';
 import { StreamRouter } from '../overlay/stream-router.ts';
 import { CriuPodRuntime } from '../pods/criu-pod-runtime.ts';
+import type { PodStatus, PodUsage } from '../pods/port.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { DurableFile } from '../runtime/durable-file.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
@@ -51,6 +52,14 @@ type Living = z.infer<typeof livingSchema>;
 
 const announceDeadlineMs = 3_000;
 const startDeadlineMs = 45_000;
+/** Why a pod's usage may be unknown for a while, or on this host. */
+const passing = new Set([
+  'POD_FROZEN',
+  'POD_NOT_RUNNING',
+  'POD_UNKNOWN',
+  'POD_USAGE_UNKNOWN',
+  'POD_GATEWAY_UNREACHABLE',
+]);
 
 /** Runs a hosting site: pods, the door for servlets, attack signals, both sides of moves, lifelines. */
 export async function startSiteRole(
@@ -213,6 +222,24 @@ export async function startSiteRole(
     if (service.probe.kind === 'http') decoys.watch(service.hostname, service.port);
   };
 
+  /** What running pods have used; one that is frozen or ends meanwhile is left out. */
+  const usageOf = async (pods: readonly PodStatus[]): Promise<Map<string, PodUsage>> => {
+    const used = new Map<string, PodUsage>();
+    await Promise.all(
+      pods
+        .filter(({ phase, fenced }) => phase === 'running' && !fenced)
+        .map(async ({ spec }) => {
+          try {
+            used.set(spec.id, await runtime.usage(spec.id));
+          } catch (thrown) {
+            const { code, message } = toMoveError(thrown);
+            if (!passing.has(code)) context.log(`counting ${spec.id}: ${message}`);
+          }
+        }),
+    );
+    return used;
+  };
+
   await source.restore();
   await target.restore();
   await storage.restore();
@@ -246,6 +273,7 @@ export async function startSiteRole(
       'site.status': async () => {
         const found = await runtime.list();
         const sessions = door.sessions();
+        const used = await usageOf(found);
         return {
           pods: found.flatMap((pod) => {
             const here = living[pod.spec.service];
@@ -267,6 +295,7 @@ export async function startSiteRole(
                 epoch: here?.epoch ?? arriving?.epoch ?? 0,
                 state,
                 sessions: sessions[pod.spec.service] ?? 0,
+                usage: used.get(pod.spec.id) ?? null,
               } as const,
             ];
           }),

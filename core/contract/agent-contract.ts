@@ -1,9 +1,9 @@
 import { z } from 'zod';
-import { pathPolicySchema, servicePathSchema, signalClassSchema } from './domain.ts';
+import { pathPolicySchema, servicePathSchema, serviceUsageSchema, signalClassSchema } from './domain.ts';
 import { doorConfigurationSchema } from './door-configuration.ts';
 import { nodeListSchema } from './node-list.ts';
 import { findingSchema, rehearsalSchema, siteFactsSchema } from './preflight.ts';
-import { healthProbeSchema } from './service-file.ts';
+import { dialOutSchema, healthProbeSchema, serviceLimitsSchema } from './service-file.ts';
 
 /**
  * What a host's agent can be asked, over the control plane's SSH connection to its unix socket.
@@ -96,6 +96,8 @@ export const serviceDescriptionSchema = z.object({
     .describe('what stays at its home and is reached over the lifeline'),
   homeSite: z.string(),
   probe: healthProbeSchema,
+  limits: serviceLimitsSchema.optional(),
+  dialOut: z.array(dialOutSchema).optional().describe('where its pod may open connections to'),
   number: z.number().int().min(0).max(255).describe('from which the virtual addresses of its pod follow'),
 });
 export type ServiceDescription = z.infer<typeof serviceDescriptionSchema>;
@@ -119,6 +121,7 @@ export const siteStatusSchema = z.object({
       epoch: z.number().int(),
       state: z.enum(['running', 'frozen', 'fenced', 'stopped']),
       sessions: z.number().int(),
+      usage: serviceUsageSchema.nullable().default(null).describe('null while it does not run'),
     }),
   ),
   sources: z.array(

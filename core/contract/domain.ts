@@ -167,6 +167,16 @@ export type ServicePath = z.infer<typeof servicePathSchema>;
 /** What a service has until somebody chooses: a random servlet. */
 export const defaultServicePath: ServicePath = { policy: 'two-hop', nearest: 1 };
 
+/** What a service's pod has used since it was made, at all of its sites together. */
+export const serviceUsageSchema = z.object({
+  processorMs: z.number(),
+  memoryBytes: z.number().describe('now, without file pages that could be given back at once'),
+  processes: z.number().int().describe('now'),
+  receivedBytes: z.number(),
+  sentBytes: z.number(),
+});
+export type ServiceUsage = z.infer<typeof serviceUsageSchema>;
+
 export const serviceSchema = z.object({
   id: z.string().describe('the hostname'),
   site: z.string(),
@@ -194,6 +204,7 @@ export const serviceSchema = z.object({
     .describe(
       'overlay nodes of the most recent path, from the access point to the one that talks to the site',
     ),
+  usage: serviceUsageSchema.nullable().default(null).describe('null until its site has told it'),
 });
 export type Service = z.infer<typeof serviceSchema>;
 

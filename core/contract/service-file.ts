@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { movePolicySchema } from './domain.ts';
+import { movePolicySchema, servicePathSchema } from './domain.ts';
 
 const portSchema = z.int().min(1).max(65_535);
 const statusSchema = z.int().min(100).max(599);
@@ -14,6 +14,34 @@ export const healthProbeSchema = z.discriminatedUnion('kind', [
   }),
   z.object({ kind: z.literal('tcp'), port: portSchema, firstBytes: z.string().optional() }),
 ]);
+
+/** Bounds of a service's pod; what is not named has none. */
+export const serviceLimitsSchema = z.strictObject({
+  processors: z
+    .number('a number of processors, such as 0.5')
+    .min(0.05, 'a service needs 0.05 processors at least')
+    .max(1024, '1024 processors are the most')
+    .optional(),
+  memoryMiB: z
+    .int('memory is a whole number of MiB, such as 256')
+    .min(8, 'a service needs 8 MiB at least')
+    .optional(),
+  processes: z
+    .int('a whole number of processes, such as 100')
+    .min(2, 'a pod has 2 processes at least, its gateway and the service')
+    .optional(),
+  sendMbit: z
+    .number('Mbit/s, such as 20')
+    .min(0.1, '0.1 Mbit/s is the least')
+    .max(100_000, '100000 Mbit/s are the most')
+    .optional(),
+});
+
+/** A TCP service outside that a service's pod may open connections to. */
+export const dialOutSchema = z.strictObject({
+  address: z.ipv4('an address such as 192.0.2.10: a pod asks no name servers'),
+  port: portSchema,
+});
 
 /** A service as its file describes it; `assets/services/` documents every field. */
 export const serviceFileSchema = z.strictObject({
@@ -68,6 +96,9 @@ export const serviceFileSchema = z.strictObject({
     })
     .optional(),
   terminals: z.boolean().default(false),
+  limits: serviceLimitsSchema.optional(),
+  dialOut: z.array(dialOutSchema).max(16, '16 places to dial out to are the most').optional(),
+  path: servicePathSchema.optional(),
   policy: movePolicySchema.default('approve'),
 });
 export type ServiceFile = z.infer<typeof serviceFileSchema>;

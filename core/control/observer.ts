@@ -1,5 +1,5 @@
 import type { OverlayStatus } from '../contract/agent-contract.ts';
-import type { Lifeline, OverlayNode, RingNode, RingVerification } from '../contract/domain.ts';
+import type { Lifeline, OverlayNode, RingNode, RingVerification, ServiceUsage } from '../contract/domain.ts';
 import type { Change } from '../contract/state.ts';
 import type { Telemetry } from '../contract/telemetry.ts';
 import { Histogram } from '../measure/histogram.ts';
@@ -308,6 +308,9 @@ export class Observer {
             pods: status.pods.map((pod) => pod.service),
             decoys: (status.decoys ?? []).map((decoy) => decoy.service),
           });
+          for (const pod of status.pods)
+            if (pod.usage && this.#context.store.state.services[pod.service]?.site === site.id)
+              this.#patchInto(changes, 'services', pod.service, { usage: coarse(pod.usage) });
           for (const lifeline of status.lifelines) {
             if (lifeline.side !== 'storage') continue;
             const service = this.#context.store.state.services[lifeline.service];
@@ -445,6 +448,15 @@ export class Observer {
     if (Object.keys(differing).length > 0)
       changes.push({ op: 'patch', collection, id, value: differing } as Change);
   }
+}
+
+/** Usage as people read it: what a quiet service uses in a second is no news. */
+function coarse(usage: ServiceUsage): ServiceUsage {
+  return {
+    ...usage,
+    processorMs: Math.round(usage.processorMs / 100) * 100,
+    memoryBytes: Math.round(usage.memoryBytes / 65_536) * 65_536,
+  };
 }
 
 function round(value: number): number {

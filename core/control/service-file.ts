@@ -64,6 +64,8 @@ export function describeServiceFile(file: ServiceFile, number: number): ServiceD
           port: tcp?.port ?? file.port,
           ...(tcp?.firstBytes === undefined ? {} : { firstBytes: tcp.firstBytes }),
         },
+    ...(file.limits === undefined ? {} : { limits: file.limits }),
+    ...(file.dialOut === undefined ? {} : { dialOut: file.dialOut }),
     number,
   };
 }

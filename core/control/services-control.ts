@@ -271,8 +271,9 @@ export class Services {
       directory: null,
       accessPoint: null,
       servlet: null,
-      path: known?.path ?? defaultServicePath,
+      path: known?.path ?? definition?.file.path ?? defaultServicePath,
       route: [],
+      usage: known?.usage ?? null,
     };
     recorder.record({
       kind: 'intent',

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { MoveError } from '../runtime/errors.ts';
-import type { FreezerTree } from './host-root.ts';
+import type { FreezerTree, ResourceTree } from './host-root.ts';
 
 /** Every lab's directory in the freezer's tree is called this and its identifier. */
 export const freezerPrefix = 'move-lab-';
@@ -23,6 +23,32 @@ export function freezerRoot(): FreezerTree {
 export function labFreezer(labId: string): FreezerTree {
   const root = freezerRoot();
   return { version: root.version, directory: path.join(root.directory, `${freezerPrefix}${labId}`) };
+}
+
+/**
+ * What the keeper is told of a lab's groups. The lab stays out of the processors' one: all of its hosts together would
+ * have the weight of a single program there.
+ */
+export function keeperGroups(freezer: FreezerTree): string[] {
+  const trees = resourceTrees(freezer);
+  const entered = [freezer, ...trees.filter(({ name }) => name !== 'cpu')];
+  const swept = trees.filter(({ name }) => name === 'cpu');
+  return [
+    ...entered.flatMap(({ directory }) => ['--cgroup', directory]),
+    ...swept.flatMap(({ directory }) => ['--sweep-cgroup', directory]),
+  ];
+}
+
+/**
+ * The control groups beside the freezer's that bound and count what pods use, with the same place in each: cgroup v1's
+ * other hierarchies, as far as this machine has them; none in v2, where the freezer's tree has them all.
+ */
+export function resourceTrees(freezer: FreezerTree): ResourceTree[] {
+  if (freezer.version === 2) return [];
+  const hierarchies = path.dirname(path.dirname(freezer.directory));
+  return ['memory', 'pids', 'cpu', 'cpuacct']
+    .filter((name) => existsSync(path.join(hierarchies, name, 'cgroup.procs')))
+    .map((name) => ({ name, directory: path.join(hierarchies, name, path.basename(freezer.directory)) }));
 }
 
 /**

@@ -3,7 +3,7 @@ import { closeSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { MoveError } from '../runtime/errors.ts';
-import { emptyFreezer } from './freezer.ts';
+import { emptyFreezer, resourceTrees } from './freezer.ts';
 import { type FreezerTree, hostFstab, labRun } from './host-root.ts';
 import { cutLinks, resetHostNetwork } from './network.ts';
 import type { HostPlan, LabPlan } from './plan.ts';
@@ -34,8 +34,9 @@ export class HostProcess {
     const own = path.join(labRun, 'hosts', plan.name);
     for (const name of ['state', 'srv']) mkdirSync(path.join(own, name), { recursive: true, mode: 0o755 });
     mkdirSync(path.join(own, 'root'), { recursive: true, mode: 0o700 });
-    mkdirSync(this.cgroup, { recursive: true });
-    writeFileSync(path.join(own, 'fstab'), hostFstab(plan.name, freezer));
+    for (const { directory } of [freezer, ...resourceTrees(freezer)])
+      mkdirSync(path.join(directory, plan.name), { recursive: true });
+    writeFileSync(path.join(own, 'fstab'), hostFstab(plan.name, freezer, resourceTrees(freezer)));
   }
 
   get on(): boolean {

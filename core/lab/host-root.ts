@@ -67,8 +67,19 @@ mount -o remount,ro $R
 `;
 }
 
+/** A control group of the lab's beside its freezer's: one of a resource that pods are bounded by. */
+export interface ResourceTree {
+  /** As the controller is called. */
+  name: string;
+  directory: string;
+}
+
 /** The mounts that each host has for itself, over the shared root, as an fstab. */
-export function hostFstab(host: string, freezer: FreezerTree): string {
+export function hostFstab(
+  host: string,
+  freezer: FreezerTree,
+  resources: readonly ResourceTree[] = [],
+): string {
   const root = `${labRun}/root`;
   const own = `${labRun}/hosts/${host}`;
   const cgroup = path.join(freezer.directory, host);
@@ -77,6 +88,10 @@ export function hostFstab(host: string, freezer: FreezerTree): string {
       ? [
           `cgroup ${root}/sys/fs/cgroup tmpfs mode=755,size=1m 0 0`,
           `${cgroup} ${root}/sys/fs/cgroup/freezer none bind,x-mount.mkdir 0 0`,
+          ...resources.map(
+            ({ name, directory }) =>
+              `${path.join(directory, host)} ${root}/sys/fs/cgroup/${name} none bind,x-mount.mkdir 0 0`,
+          ),
         ]
       : [`${cgroup} ${root}/sys/fs/cgroup none bind 0 0`];
   return [

@@ -13,7 +13,7 @@ import {
 import path from 'node:path';
 import { MoveError } from '../runtime/errors.ts';
 import { runChecked } from '../runtime/process.ts';
-import { freezerPrefix, freezerRoot, labFreezer } from './freezer.ts';
+import { freezerPrefix, freezerRoot, keeperGroups, labFreezer } from './freezer.ts';
 import type { LaunchRequest } from './launch-request.ts';
 import { type LabManifest, labManifestSchema } from './manifest.ts';
 import { cacheDirectory, type LabPaths, labPaths, productFile, transientFiles } from './paths.ts';
@@ -73,8 +73,7 @@ export async function launchLab({ home, specFile, owner, entry }: LaunchOptions)
     [
       '--id',
       labId,
-      '--cgroup',
-      freezer.directory,
+      ...keeperGroups(freezer),
       '--home',
       paths.directory,
       ...transientFiles(paths).flatMap((file) => ['--remove', file]),
@@ -141,9 +140,8 @@ export async function sweepRemains(paths: LabPaths): Promise<void> {
   const files = transientFiles(paths);
   if (dead.length === 0 && !files.some((file) => existsSync(file))) return;
   for (const name of dead) {
-    await runChecked(keeperProgram(), ['--sweep', '--cgroup', path.join(directory, name)], {
-      timeoutMs: 30_000,
-    });
+    const tree = { version: freezerRoot().version, directory: path.join(directory, name) };
+    await runChecked(keeperProgram(), ['--sweep', ...keeperGroups(tree)], { timeoutMs: 30_000 });
   }
   await runChecked(keeperProgram(), ['--sweep', ...files.flatMap((file) => ['--remove', file])], {
     timeoutMs: 10_000,

@@ -22,6 +22,8 @@ export function podOfService(service: ServiceDescription): PodSpec {
     probe: service.probe,
     terminals: service.terminals,
     withoutIoUring: service.withoutIoUring,
+    ...(service.limits === undefined ? {} : { limits: service.limits }),
+    ...(service.dialOut === undefined ? {} : { dialOut: service.dialOut }),
     // Every pod of a site is routed to by the host: no two services may have the same.
     serviceAddress: `100.64.${service.number}.2`,
     sourceAddress: `100.64.${service.number}.3`,

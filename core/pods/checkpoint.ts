@@ -5,6 +5,7 @@ import { MoveError } from '../runtime/errors.ts';
 import { criuCommand, criuRunPreamble, inNetworkOf, requireKernelKnown, runCriu } from './criu.ts';
 import { explainCriuFailure } from './criu-log.ts';
 import type { PodPaths, PodRuntimeConfig } from './pod-paths.ts';
+import { type CountedUsage, nothingUsed } from './pod-record.ts';
 import { rootMountOptions } from './pod-root.ts';
 import { gatewayMountPoint } from './pod-spec.ts';
 import type { DumpResult, PodSpec, StateFile } from './port.ts';
@@ -17,6 +18,8 @@ export const layerOptions = ['--xattrs', '--xattrs-include=*', '--numeric-owner'
 interface Manifest {
   version: 1;
   spec: PodSpec;
+  /** What it had used by then, for its next site to count on from. */
+  used?: CountedUsage;
   files: StateFile[];
 }
 
@@ -62,6 +65,7 @@ export async function dumpPod(
   paths: PodPaths,
   pid: number,
   imageDir: string,
+  used: CountedUsage,
 ): Promise<DumpResult> {
   const start = performance.now();
   rmSync(imageDir, { recursive: true, force: true });
@@ -102,7 +106,7 @@ export async function dumpPod(
       { pod: spec.id, imageDir },
     );
   if (run.code !== 0) throw explainCriuFailure('dump', spec.id, readLog(log));
-  const manifest: Manifest = { version: 1, spec, files: directoryFiles(imageDir) };
+  const manifest: Manifest = { version: 1, spec, used, files: directoryFiles(imageDir) };
   writeFileSync(join(imageDir, manifestName), JSON.stringify(manifest), { mode: 0o600 });
   const files = directoryFiles(imageDir);
   return {
@@ -122,9 +126,10 @@ export function checkpointFiles(imageDir: string): StateFile[] {
 
 /**
  * Compares a shipped checkpoint with its own list: a truncated image would make criu hang.
+ * Answers what the pod had used by then.
  * @throws MoveError `IMAGE_MISSING`, `IMAGE_INCOMPLETE` or `IMAGE_FOREIGN`.
  */
-export function checkCheckpoint(spec: PodSpec, imageDir: string): void {
+export function checkCheckpoint(spec: PodSpec, imageDir: string): CountedUsage {
   const present = new Map(checkpointFiles(imageDir).map((file) => [file.name, file.bytes]));
   let manifest: Manifest;
   try {
@@ -154,20 +159,21 @@ export function checkCheckpoint(spec: PodSpec, imageDir: string): void {
       },
     );
   }
+  return manifest.used ?? nothingUsed;
 }
 
 /* One shell line, so that nothing waits for the agent between the steps. */
 const restoreScript = `
-cgroup=$1 layer=$2 upper=$3 root=$4 options=$5; shift 5
+groups=$1 layer=$2 upper=$3 root=$4 options=$5; shift 5
 tar -C "$upper" ${layerOptions.map((option) => `'${option}'`).join(' ')} -xpf "$layer"
 mount -t overlay overlay -o "$options" "$root"
-echo $$ > "$cgroup/cgroup.procs"
+IFS=:; for group in $groups; do echo $$ > "$group/cgroup.procs"; done; unset IFS
 exec "$@"
 `;
 
 /**
  * Unpacks the writable layer, mounts the root and lets criu restore the processes, born in the pod's
- * control group, under a time limit; `killAll` must end whatever is in that group.
+ * control groups, under a time limit; `killAll` must end whatever is in that group.
  * @throws MoveError `CHECKPOINT_RESTORE_TIMEOUT` or another `CHECKPOINT_...` with criu's cause; `CRIU_CANNOT_LEARN`.
  */
 export async function restorePod(
@@ -176,6 +182,7 @@ export async function restorePod(
   paths: PodPaths,
   imageDir: string,
   options: {
+    groups: readonly string[];
     storage: readonly { name: string; hostPath: string }[];
     deadlineMs: number;
     killAll: () => void;
@@ -189,7 +196,7 @@ export async function restorePod(
     [
       ...['sh', '-e', '-c', restoreScript, 'sh'],
       ...[
-        paths.cgroup,
+        options.groups.join(':'),
         join(imageDir, layerName),
         paths.upper,
         paths.root,

@@ -9,6 +9,7 @@ import { learnKernel } from './criu.ts';
 import { Freezer } from './freezer.ts';
 import { connectGateway, controlGateway, probeThroughGateway } from './gateway-client.ts';
 import { settleInFlight } from './in-flight.ts';
+import { interfaceBytes } from './interface-bytes.ts';
 import { PacketFilter } from './packet-filter.ts';
 import {
   dropOutsideConnections,
@@ -18,7 +19,8 @@ import {
   unpublishPod,
 } from './pod-network.ts';
 import { type PodPaths, type PodRuntimeConfig, podPaths } from './pod-paths.ts';
-import { loadRecord, recordedPods, saveRecord } from './pod-record.ts';
+import { type CountedUsage, loadRecord, nothingUsed, recordedPods, saveRecord } from './pod-record.ts';
+import { PodResources } from './pod-resources.ts';
 import {
   checkStorageDirectory,
   furnishRoot,
@@ -36,6 +38,7 @@ import type {
   PodRuntime,
   PodSpec,
   PodStatus,
+  PodUsage,
   ProbeResult,
   PublishedPort,
   RestoreResult,
@@ -58,6 +61,7 @@ interface Pod {
   spec: PodSpec;
   paths: PodPaths;
   freezer: Freezer;
+  resources: PodResources;
   filter: PacketFilter;
 }
 
@@ -69,6 +73,8 @@ export class CriuPodRuntime implements PodRuntime {
   readonly #parked = new Set<string>();
   /** The first process of pods that sessions were attached to, so that hundreds at once need not look for it. */
   readonly #inits = new Map<string, { pid: number; startTime: string | undefined; freezer: Freezer }>();
+  /** What the gateway of each pod said of itself last. */
+  readonly #saidByGateway = new Map<string, { upBytes: number; downBytes: number }>();
   #warmedAt = Number.NEGATIVE_INFINITY;
 
   constructor(config: PodRuntimeConfig) {
@@ -132,14 +138,17 @@ export class CriuPodRuntime implements PodRuntime {
     for (const each of storage) checkStorageDirectory(each.name, each.hostPath);
     const deadline = performance.now() + (options.deadlineMs ?? startLimitMs);
     const left = () => Math.max(1, deadline - performance.now());
-    const { paths, freezer, filter } = this.#hold(spec);
+    const { paths, freezer, resources, filter } = this.#hold(spec);
     await mountRoot(this.#config, spec, paths);
     await furnishRoot(spec, paths);
     filter.close();
     await makePodNetwork(spec, paths, this.#config.hostNetworkNamespace);
-    await filter.install(spec.ports);
+    await filter.install(spec.ports, spec.dialOut);
     freezer.create();
+    resources.create();
+    resources.limit();
     await startPodInit(spec, paths, freezer, {
+      groups: resources.groups(),
       gatewayPath: this.#config.gatewayPath,
       storage,
       deadlineMs: left(),
@@ -161,6 +170,7 @@ export class CriuPodRuntime implements PodRuntime {
     const pod = this.#pod(id);
     const init = findPodInit(pod.freezer.processes());
     if (init !== undefined && !pod.freezer.isFrozen()) {
+      await this.#keepUsed(pod);
       process.kill(init, 'SIGTERM');
       const deadline = performance.now() + (options.graceMs ?? 5000);
       while (isAlive(init) && performance.now() < deadline) await delay(10);
@@ -206,6 +216,63 @@ export class CriuPodRuntime implements PodRuntime {
     return all;
   }
 
+  async usage(id: string): Promise<PodUsage> {
+    const pod = this.#pod(id);
+    this.#init(pod);
+    this.#refuseFrozen(id, pod.freezer);
+    const counted = this.#counted(pod);
+    const memory = pod.resources.usage()?.memoryBytes;
+    if (counted === undefined || memory === undefined)
+      throw new MoveError('POD_USAGE_UNKNOWN', 'This site does not count what its pods use.', { pod: id });
+    const { upBytes, downBytes } = await this.#gatewayBytes(id);
+    return {
+      processorMs: counted.processorMs,
+      memoryBytes: memory,
+      processes: pod.freezer.processes().length,
+      receivedBytes: counted.receivedBytes + upBytes,
+      sentBytes: counted.sentBytes + downBytes,
+    };
+  }
+
+  /**
+   * The gateway's own counters, which travel in its memory. One that a busy pod keeps from its processor says them
+   * later; until then they are those that it said last.
+   */
+  async #gatewayBytes(id: string): Promise<{ upBytes: number; downBytes: number }> {
+    try {
+      return await this.control(id, 'stats');
+    } catch (error) {
+      if (toMoveError(error).code !== 'POD_GATEWAY_UNREACHABLE') throw error;
+      return this.#saidByGateway.get(id) ?? { upBytes: 0, downBytes: 0 };
+    }
+  }
+
+  /** What the pod has used but for its gateway's bytes, or undefined where nothing is counted. */
+  #counted(pod: Pod): CountedUsage | undefined {
+    const before = loadRecord(this.#config, pod.spec.id).used ?? nothingUsed;
+    const group = pod.resources.usage();
+    if (group === undefined) return undefined;
+    const { received, sent } = interfaceBytes(this.#init(pod), 'eth0');
+    return {
+      processorMs: before.processorMs + group.processorMs,
+      receivedBytes: before.receivedBytes + received,
+      sentBytes: before.sentBytes + sent,
+    };
+  }
+
+  /** Notes what a pod that is about to be stopped has used: its groups, network and gateway begin anew. */
+  async #keepUsed(pod: Pod): Promise<void> {
+    const counted = this.#counted(pod);
+    if (counted === undefined) return;
+    const { upBytes, downBytes } = await this.#gatewayBytes(pod.spec.id);
+    const used = {
+      processorMs: counted.processorMs,
+      receivedBytes: counted.receivedBytes + upBytes,
+      sentBytes: counted.sentBytes + downBytes,
+    };
+    saveRecord(pod.paths, { version: 1, spec: pod.spec, prepared: false, used });
+  }
+
   attach(id: string): Promise<Socket> {
     let init = this.#inits.get(id);
     if (init?.startTime === undefined || startTime(init.pid) !== init.startTime) {
@@ -225,7 +292,9 @@ export class CriuPodRuntime implements PodRuntime {
   }
 
   async control(id: string, command: 'pause' | 'resume' | 'stats'): Promise<GatewayStats> {
-    return controlGateway(await this.attach(id), command, gatewayLimitMs);
+    const said = await controlGateway(await this.attach(id), command, gatewayLimitMs);
+    this.#saidByGateway.set(id, said);
+    return said;
   }
 
   async fence(id: string): Promise<void> {
@@ -248,6 +317,7 @@ export class CriuPodRuntime implements PodRuntime {
     const pod = this.#pod(id);
     const init = this.#init(pod);
     this.#parked.add(id);
+    pod.resources.liftProcessors();
     return quiesceAndFreeze({
       fence: () => pod.filter.fence(),
       pause: async () => controlGateway(await connectGateway(init, gatewayLimitMs), 'pause', gatewayLimitMs),
@@ -262,6 +332,7 @@ export class CriuPodRuntime implements PodRuntime {
     const pod = this.#pod(id);
     await pod.filter.stir();
     await pod.filter.unfence();
+    pod.resources.limitProcessors();
     pod.freezer.thaw();
     this.#parked.delete(id);
     await this.control(id, 'resume');
@@ -274,10 +345,11 @@ export class CriuPodRuntime implements PodRuntime {
         pod: id,
       });
     }
+    const used = this.#counted(pod) ?? nothingUsed;
     try {
       // Until a rollback stirs it again: what moves between the pod's own sockets would tear the image.
       await pod.filter.still();
-      return await dumpPod(this.#config, pod.spec, pod.paths, this.#init(pod), imageDir);
+      return await dumpPod(this.#config, pod.spec, pod.paths, this.#init(pod), imageDir, used);
     } catch (error) {
       const cause = toMoveError(error);
       const [blocker] =
@@ -314,12 +386,14 @@ export class CriuPodRuntime implements PodRuntime {
       }
     }
     saveRecord(paths, { version: 1, spec, prepared: true });
-    const { freezer, filter } = this.#hold(spec);
+    const { freezer, resources, filter } = this.#hold(spec);
     await makeRootDirectories(paths);
     filter.close();
     await makePodNetwork(spec, paths, this.#config.hostNetworkNamespace);
-    await filter.install(spec.ports);
+    await filter.install(spec.ports, spec.dialOut);
     freezer.create();
+    resources.create();
+    resources.limit(); // a site that cannot keep them says so before anything is frozen
   }
 
   async restore(
@@ -332,19 +406,22 @@ export class CriuPodRuntime implements PodRuntime {
       throw new MoveError('POD_EXISTS', `The pod "${id}" already runs on this site.`, { pod: id });
     }
     const storage = storageOnHost(pod.spec, options.storage);
-    checkCheckpoint(pod.spec, imageDir);
+    const used = checkCheckpoint(pod.spec, imageDir);
     await pod.filter.fence();
     await pod.filter.still();
+    pod.resources.liftForRestore();
     try {
       const restoreMs = await restorePod(this.#config, pod.spec, pod.paths, imageDir, {
         storage,
+        groups: pod.resources.groups(),
         deadlineMs: options.deadlineMs,
         killAll: () => this.#signalAll(pod),
       });
       await dropOutsideConnections(pod.spec, pod.paths.networkNamespace);
       await pod.filter.stir();
       this.#parked.delete(id);
-      saveRecord(pod.paths, { version: 1, spec: pod.spec, prepared: false });
+      pod.resources.limit();
+      saveRecord(pod.paths, { version: 1, spec: pod.spec, prepared: false, used });
       return { restoreMs, pid: this.#init(pod) };
     } catch (error) {
       await this.#killAll(pod);
@@ -411,7 +488,13 @@ export class CriuPodRuntime implements PodRuntime {
       filter = new PacketFilter(paths.networkNamespace);
       this.#filters.set(spec.id, filter);
     }
-    return { spec, paths, freezer: new Freezer(paths.cgroup), filter };
+    return {
+      spec,
+      paths,
+      freezer: new Freezer(paths.cgroup),
+      resources: new PodResources(paths.cgroup, spec.limits ?? {}),
+      filter,
+    };
   }
 
   #init(pod: Pod): number {
@@ -460,10 +543,12 @@ export class CriuPodRuntime implements PodRuntime {
     pod.filter.close();
     this.#parked.delete(pod.spec.id);
     this.#inits.delete(pod.spec.id);
+    this.#saidByGateway.delete(pod.spec.id);
     await unmountRoot(pod.paths);
     await removePodNetwork(pod.paths, this.#config.hostNetworkNamespace);
     for (let tries = 0; pod.freezer.exists(); tries++) {
       try {
+        pod.resources.remove();
         pod.freezer.remove();
       } catch (error) {
         if ((error as NodeJS.ErrnoException).code !== 'EBUSY' || tries > 200) throw error;

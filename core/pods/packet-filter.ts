@@ -3,6 +3,7 @@ import { statSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import { MoveError } from '../runtime/errors.ts';
 import { type Random, secureRandom } from '../runtime/random.ts';
+import type { DialOut } from './port.ts';
 
 /** What criu marks packets with that it sends itself, to bring a socket into its state (criu's own network lock lets them pass, too). */
 const criuMark = '0xc114';
@@ -14,8 +15,8 @@ const answerLimitBytes = 65536;
  * program for each change costs 6 to 30 ms on the hot path of a move; a held one answers in under 1.
  *
  * Rules: processes of the pod may talk to each other, but for the moments of a dump or a restore. From outside, new connections may come
- * only to the service's ports; outwards go only packets of connections that came in here. So a service
- * never calls out by itself, and packets of old direct connections that a restored pod still believes
+ * only to the service's ports; outwards go only packets of connections that came in here, and new ones to where the
+ * service's file lets it dial out. So a service never calls anybody else, and packets of old direct connections that a restored pod still believes
  * in never leave the new site, which they would give away. "Came in here" is a connection mark drawn
  * afresh for every namespace: the state `established` will not do, because the kernel takes a connection
  * that it sees in its middle for one. The chain `gate` is empty or drops everything: the fence.
@@ -37,10 +38,16 @@ export class PacketFilter {
   }
 
   /** Puts the rules in place, fenced, replacing any earlier ones in one transaction. */
-  async install(ports: readonly number[]): Promise<void> {
+  async install(ports: readonly number[], dialOut: readonly DialOut[] = []): Promise<void> {
     const mark = `0x${(this.#random.below(0xfffffffe) + 1).toString(16)}`;
     const opening = `tcp dport { ${ports.join(', ')} } tcp flags & (syn|ack) == syn ct state new`;
     const open = ports.length > 0 ? `${opening} ct mark set ${mark} accept; ` : '';
+    const dialled = dialOut
+      .map(
+        ({ address, port }) =>
+          `ip daddr ${address} tcp dport ${port} tcp flags & (syn|ack) == syn ct state new ct mark set ${mark} accept; `,
+      )
+      .join('');
     await this.#run(
       `table inet move_pod { }; delete table inet move_pod; table inet move_pod { ` +
         'chain gate { drop; }; ' +
@@ -48,7 +55,7 @@ export class PacketFilter {
         'chain incoming { type filter hook input priority 0; policy drop; ' +
         `iif "lo" jump inner; iif "lo" accept; jump gate; ct mark ${mark} accept; ${open}}; ` +
         'chain outgoing { type filter hook output priority 0; policy drop; ' +
-        `oif "lo" jump inner; oif "lo" accept; jump gate; ct mark ${mark} accept; }; }`,
+        `oif "lo" jump inner; oif "lo" accept; jump gate; ct mark ${mark} accept; ${dialled}}; }`,
     );
   }
 

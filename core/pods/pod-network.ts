@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { runChecked, runProgram } from '../runtime/process.ts';
 import type { PodPaths } from './pod-paths.ts';
 import { serviceAddressOf, sourceAddressOf } from './pod-spec.ts';
-import type { PodSpec, PublishedPort } from './port.ts';
+import type { DialOut, PodSpec, PublishedPort } from './port.ts';
 
 /** The host's end of every pod's link; a link-local address, the same everywhere. */
 const hostLinkAddress = '169.254.100.1';
@@ -69,11 +69,48 @@ export async function makePodNetwork(
       '',
     ].join('\n'),
   });
+  if (spec.limits?.sendMbit !== undefined) await limitSending(paths, spec.limits.sendMbit);
+  if (spec.dialOut?.length) await letOut(spec, paths, hostNamespace, spec.dialOut);
+}
+
+/** A token bucket on the pod's end of the link: what is above the rate waits in the pod, 200 ms at most. */
+async function limitSending(paths: PodPaths, mbit: number): Promise<void> {
+  const burst = Math.max(32_768, Math.round((mbit * 1_000_000) / 8 / 100));
+  const shape = ['tbf', 'rate', `${Math.round(mbit * 1000)}kbit`, 'burst', String(burst), 'latency', '200ms'];
+  await runChecked(
+    'nsenter',
+    [`--net=${paths.networkNamespace}`, 'tc', 'qdisc', 'replace', 'dev', 'eth0', 'root', ...shape],
+    limit,
+  );
+}
+
+/** Lets connections that the pod opens to `dialOut` leave under the host's own address. */
+async function letOut(
+  spec: PodSpec,
+  paths: PodPaths,
+  hostNamespace: string | undefined,
+  dialOut: readonly DialOut[],
+): Promise<void> {
+  const address = serviceAddressOf(spec);
+  const table = `ip ${paths.dialTable}`;
+  const rules = dialOut.map(
+    (to) => `ip saddr ${address} ip daddr ${to.address} tcp dport ${to.port} masquerade; `,
+  );
+  await runChecked(...inHost(hostNamespace, ['sh', '-c', 'echo 1 > /proc/sys/net/ipv4/ip_forward']), limit);
+  await runChecked(
+    ...inHost(hostNamespace, ['ip', 'route', 'replace', `${address}/32`, 'dev', paths.link]),
+    limit,
+  );
+  await runChecked(...inHost(hostNamespace, ['nft', '-f', '-']), {
+    ...limit,
+    input: `table ${table} { }\ndelete table ${table}\ntable ${table} { chain leaving { type nat hook postrouting priority 100; ${rules.join('')}}; }\n`,
+  });
 }
 
 /** Removes link and namespace; what is not there is fine. */
 export async function removePodNetwork(paths: PodPaths, hostNamespace: string | undefined): Promise<void> {
   await runProgram(...inHost(hostNamespace, ['ip', 'link', 'del', paths.link]), limit);
+  await runProgram(...inHost(hostNamespace, ['nft', 'delete', 'table', 'ip', paths.dialTable]), limit);
   if (!existsSync(paths.networkNamespace)) return;
   await runProgram('umount', ['-l', paths.networkNamespace], limit);
   rmSync(paths.networkNamespace, { force: true });
@@ -118,6 +155,7 @@ export async function unpublishPod(
   hostNamespace: string | undefined,
 ): Promise<void> {
   await runProgram(...inHost(hostNamespace, ['nft', 'delete', 'table', 'ip', paths.publishTable]), limit);
+  if (spec.dialOut?.length) return; // its answers come in by the same route
   const route = ['ip', 'route', 'del', `${serviceAddressOf(spec)}/32`, 'dev', paths.link];
   await runProgram(...inHost(hostNamespace, route), limit);
 }

@@ -34,6 +34,7 @@ export interface PodPaths {
   /** The host's end of the pod's link; at most 15 characters. */
   link: string;
   publishTable: string;
+  dialTable: string;
 }
 
 /** All the places of one pod. Link and table names are private to this runtime's state directory. */
@@ -54,5 +55,6 @@ export function podPaths(config: PodRuntimeConfig, id: string): PodPaths {
     cgroup: join(config.cgroupRoot, `pod-${id}`),
     link: `mvp${short}`,
     publishTable: `move_publish_${short}`,
+    dialTable: `move_dial_${short}`,
   };
 }

@@ -21,7 +21,18 @@ export interface PodRecord {
   spec: PodSpec;
   /** True between `prepareTarget` and a successful `restore`. */
   prepared: boolean;
+  /** What it had used before its present control groups and network were made. */
+  used?: CountedUsage;
 }
+
+/** The part of a pod's usage that adds up. */
+export interface CountedUsage {
+  processorMs: number;
+  receivedBytes: number;
+  sentBytes: number;
+}
+
+export const nothingUsed: CountedUsage = { processorMs: 0, receivedBytes: 0, sentBytes: 0 };
 
 /** Writes the record so that a crash leaves the old or the new one, never half of one. */
 export function saveRecord(paths: PodPaths, record: PodRecord): void {

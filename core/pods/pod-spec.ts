@@ -1,6 +1,6 @@
 import { isIPv4 } from 'node:net';
 import { MoveError } from '../runtime/errors.ts';
-import type { PodSpec, StoragePaths } from './port.ts';
+import type { PodLimits, PodSpec, StoragePaths } from './port.ts';
 
 export const defaultServiceAddress = '100.64.0.2';
 export const defaultSourceAddress = '100.64.0.3';
@@ -36,6 +36,17 @@ function isPort(port: number): boolean {
   return Number.isInteger(port) && port >= 1 && port <= 65535;
 }
 
+function checkLimits({ processors, memoryMiB, processes, sendMbit }: PodLimits): void {
+  const whole = (value: number | undefined, least: number) =>
+    value === undefined || (Number.isSafeInteger(value) && value >= least);
+  if (processors !== undefined && !(processors >= 0.05 && processors <= 1024))
+    refuse('limits', 'processors are between 0.05 and 1024');
+  if (!whole(memoryMiB, 8)) refuse('limits', 'memory is a whole number of MiB, 8 at least');
+  if (!whole(processes, 2)) refuse('limits', 'processes are a whole number, 2 at least');
+  if (sendMbit !== undefined && !(sendMbit >= 0.1 && sendMbit <= 100_000))
+    refuse('limits', 'what it sends is between 0.1 and 100,000 Mbit/s');
+}
+
 /**
  * Checks a pod's description before it reaches a command line or a path.
  * @throws MoveError `POD_SPEC_INVALID` naming the field.
@@ -64,6 +75,11 @@ export function checkPodSpec(spec: PodSpec): void {
       refuse('storage', `the name ${storage.name} is taken`);
     if (!isPlainAbsolutePath(storage.mountPoint)) refuse('storage', 'mount points are plain absolute paths');
     names.add(storage.name);
+  }
+  checkLimits(spec.limits ?? {});
+  for (const { address, port } of spec.dialOut ?? []) {
+    if (!isIPv4(address)) refuse('dialOut', 'addresses are IPv4');
+    if (!isPort(port)) refuse('dialOut', 'ports are between 1 and 65535');
   }
   for (const address of [serviceAddressOf(spec), sourceAddressOf(spec)]) {
     if (!isIPv4(address)) refuse('address', 'it must be an IPv4 address');

@@ -8,9 +8,9 @@ import { gatewayMountPoint, gatewaySocketPath, serviceAddressOf, sourceAddressOf
 import type { PodSpec } from './port.ts';
 import { findPodInit } from './processes.ts';
 
-/* Outside the new namespaces: into the pod's control group first, so that everything is born there. */
+/* Outside the new namespaces: into the pod's control groups first, so that everything is born there. */
 const outerScript = `
-echo $$ > "$1/cgroup.procs"
+IFS=:; for group in $1; do echo $$ > "$group/cgroup.procs"; done; unset IFS
 namespace=$2; shift 2
 exec nsenter --net="$namespace" unshare --mount --pid --ipc --uts --fork --propagation private sh -e -c "$@"
 `;
@@ -55,6 +55,8 @@ export async function startPodInit(
   freezer: Freezer,
   options: {
     gatewayPath: string;
+    /** The control groups that it is born in. */
+    groups: readonly string[];
     storage: readonly { mountPoint: string; hostPath: string }[];
     deadlineMs: number;
   },
@@ -65,7 +67,7 @@ export async function startPodInit(
     child = spawn(
       'sh',
       [
-        ...['-e', '-c', outerScript, 'sh', paths.cgroup, paths.networkNamespace],
+        ...['-e', '-c', outerScript, 'sh', options.groups.join(':'), paths.networkNamespace],
         ...[innerScript, 'sh', paths.root, spec.hostname, options.gatewayPath],
         ...[serviceAddressOf(spec), sourceAddressOf(spec), gatewaySocketPath],
         ...[spec.terminals ? 'terminals' : '', spec.withoutIoUring ? 'refused' : 'allowed'],

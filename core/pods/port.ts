@@ -17,6 +17,36 @@ export type PodProbe =
   | { kind: 'http'; port: number; path: string; status?: number | undefined }
   | { kind: 'tcp'; port: number; firstBytes?: string | undefined };
 
+/** Bounds of a pod; what is not named has none. Kept at every site that it runs at. */
+export interface PodLimits {
+  /** Processors that it may keep busy, 0.05 or more; 0.5 is half of one. */
+  processors?: number | undefined;
+  memoryMiB?: number | undefined;
+  /** Processes and threads, those of the pod's own first process among them. */
+  processes?: number | undefined;
+  /** What it sends by its own network, to direct users and where it dials out, in Mbit/s. */
+  sendMbit?: number | undefined;
+}
+
+/** A TCP service outside that a pod may open connections to. */
+export interface DialOut {
+  /** IPv4: a pod asks no name servers. */
+  address: string;
+  port: number;
+}
+
+/** What a pod has used since it was made, wherever it ran. */
+export interface PodUsage {
+  processorMs: number;
+  /** Now, without file pages that the kernel would give back at once. */
+  memoryBytes: number;
+  /** Now. */
+  processes: number;
+  /** By its own network and through its gateway together. */
+  receivedBytes: number;
+  sentBytes: number;
+}
+
 /** What a pod is; the same at every site it ever runs at. */
 export interface PodSpec {
   /** Lower-case letters, digits and dashes, at most 40; unique on a site. */
@@ -37,6 +67,9 @@ export interface PodSpec {
   terminals?: boolean;
   /** Whether its programs are kept from io_uring, which no checkpoint carries. */
   withoutIoUring?: boolean;
+  limits?: PodLimits | undefined;
+  /** Where it may open connections to; nowhere else. Default: nowhere at all. */
+  dialOut?: readonly DialOut[] | undefined;
   /** The virtual address that moves along. Default 100.64.0.2. */
   serviceAddress?: string;
   /** The address the gateway calls the service from. Default 100.64.0.3. */
@@ -145,6 +178,12 @@ export interface PodRuntime {
   status(id: string): Promise<PodStatus>;
   /** Every pod of this site, as the kernel sees it now, also after a restart of the agent. */
   list(): Promise<PodStatus[]>;
+
+  /**
+   * What the running pod has used so far; it counts on across moves and restarts.
+   * @throws MoveError `POD_USAGE_UNKNOWN` where the host does not count, `POD_NOT_RUNNING`, `POD_FROZEN`.
+   */
+  usage(id: string): Promise<PodUsage>;
 
   /** A fresh byte stream to the pod's gateway, for one session or one control exchange. */
   attach(id: string): Promise<Socket>;

@@ -78,6 +78,12 @@ function ServiceCard({ service }: { service: Service }) {
           </dd>
           <dt>{text.service.behind}</dt>
           <dd>{service.staysBehind.join(', ') || text.proposal.nothingBehind}</dd>
+          {service.usage && (
+            <>
+              <dt>{text.service.usage}</dt>
+              <dd>{text.service.usageValue(service.usage)}</dd>
+            </>
+          )}
         </dl>
         <PolicyChoice service={service} />
         <ResponseChoice service={service} />

@@ -18,6 +18,10 @@ const benches: Readonly<Record<string, { what: string; load: () => Promise<Bench
     what: 'a page with its parts, by each path policy and directly, from three round trips in a lab',
     load: () => import('./page-loads.ts'),
   },
+  runtime: {
+    what: 'one pod checkpointed and restored by this product and by stock runc, without a network between',
+    load: () => import('./runtime.ts'),
+  },
   limits: {
     what: 'what honest clients of an access point notice, and what it holds, while it is attacked in ten ways',
     load: () => import('./limits.ts'),

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type ClientOptions, type RawData, WebSocket } from 'ws';
 import type { Service } from '../../core/contract/domain.ts';
 import { catalogue } from '../../core/lab/sample-storage.ts';
+import { RedisClient, storedValue } from './world/redis-client.ts';
 import { type Connected, sha256, until, World, worldImpossible } from './world.ts';
 
 const missing = ['xtigervncviewer', 'xdotool', 'Xvfb'].find(
@@ -12,7 +13,10 @@ const why = worldImpossible() ?? (missing ? `${missing} is not installed` : null
 const library = 'library.example';
 const numbers = 'numbers.example';
 const desktop = 'desktop.example';
+const store = 'store.example';
+const notes = 'notes.example';
 const numbersPort = 8082;
+const storePort = 6380;
 const desktopPort = 5907;
 const display = ':7';
 
@@ -23,14 +27,18 @@ describe.skipIf(why !== null)(`what people's programs speak survives a move${why
 
   beforeAll(async () => {
     world = await World.up();
-    for (const name of ['library', 'numbers', 'desktop']) {
-      // The image that they share is built by the first of them, on a machine that has none.
+    for (const name of ['library', 'numbers', 'desktop', 'store', 'notes']) {
+      // Images are built by the first service that needs them, on a machine that has none.
       const said = await world.cli(['service', 'add', `assets/services/${name}.yaml`], 300_000);
       expect([name, said.code, said.stderr]).toEqual([name, 0, expect.any(String)]);
     }
     person = await world.connect('client-1', {
       credential: await world.issue({ services: 'any' }),
-      forwards: [`${numbersPort}=${numbers}:80`, `${desktopPort}=${desktop}:5900`],
+      forwards: [
+        `${numbersPort}=${numbers}:80`,
+        `${desktopPort}=${desktop}:5900`,
+        `${storePort}=${store}:6379`,
+      ],
     });
   }, 400_000);
 
@@ -64,6 +72,8 @@ describe.skipIf(why !== null)(`what people's programs speak survives a move${why
       [library]: ['b1', 'running', 'approve'],
       [numbers]: ['c1', 'running', 'approve'],
       [desktop]: ['a2', 'running', 'approve'],
+      [store]: ['b2', 'running', 'approve'],
+      [notes]: ['c2', 'running', 'approve'],
     };
     const listed = async () => {
       const said = await world.cli(['service', 'list']);
@@ -149,6 +159,50 @@ describe.skipIf(why !== null)(`what people's programs speak survives a move${why
     socket.terminate();
   });
 
+  it('Redis: a connection that counts, and 50 MB that are the same', { timeout: 60_000 }, async () => {
+    const client = new RedisClient(await world.hosts.tcp('client-1', '127.0.0.1', storePort));
+    const answers: string[] = [];
+    let asked = 0;
+    const timer = setInterval(() => {
+      asked += 1;
+      client.ask('INCR', 'counter').then(
+        (answer) => answers.push(answer),
+        () => undefined,
+      );
+    }, 10);
+    try {
+      await until('it counts', () => answers.length > 20, 10_000);
+      const before = answers.length;
+      await carry(store);
+      await until('it counts after the move', () => answers.length > before + 100, 15_000);
+    } finally {
+      clearInterval(timer);
+    }
+    await until('every question is answered', () => answers.length >= asked, 10_000);
+    expect(answers).toEqual(Array.from({ length: asked }, (_, n) => String(n + 1)));
+    expect(await client.ask('DBSIZE')).toBe('50001');
+    for (let n = 1; n <= 50_000; n += 499) expect(await client.ask('GET', `value:${n}`)).toBe(storedValue(n));
+    expect(client.faults).toEqual([]);
+    client.close();
+  });
+
+  it('Python: one connection that is kept alive, and a note that stays', { timeout: 60_000 }, async () => {
+    const curl = (rest: string) =>
+      world.hosts.run('client-1', `curl -s -m 40 -x ${person.ready.httpProxy} ${rest}`, { limitMs: 50_000 });
+    const note = 'the lamp is on the desk';
+    expect((await curl(`-d '${note}' http://${notes}/notes`)).stdout).toBe('1\n');
+    const requests = 40;
+    const [{ code, stdout }] = await Promise.all([
+      curl(`--proxytunnel --rate 5/s 'http://${notes}/connection?[1-${requests}]'`),
+      carry(notes),
+    ]);
+    expect(code).toBe(0);
+    const answers = stdout.trim().split('\n');
+    const connection = answers[0]?.split(' ')[0];
+    expect(answers).toEqual(Array.from({ length: requests }, (_, index) => `${connection} ${index + 1}`));
+    expect((await curl(`http://${notes}/notes/1`)).stdout).toBe(note);
+  });
+
   it('VNC: a viewer that sees and types before the move and after it', { timeout: 90_000 }, async () => {
     const folder = '/tmp/viewer';
     const frame = `${folder}/Xvfb_screen0`;
@@ -202,9 +256,32 @@ describe.skipIf(why !== null)(`what people's programs speak survives a move${why
     );
     await changes(3);
     await typed(world.state.services[desktop]?.site ?? '', 'before');
+    const chat = "/var/lib/move/pods/desktop-example/root/tmp/neighbour/127.0.0.1/'#shop'/out";
+    const said = async (site: string) =>
+      (await world.hosts.run(site, `grep -c 'cup of tea' ${chat}`)).stdout.trim();
+    await until(
+      'the neighbour in the chat speaks',
+      async () => (await said(world.state.services[desktop]?.site ?? '')) !== '0',
+      15_000,
+    );
     const to = await carry(desktop);
+    const spoken = Number(await said(to));
     await changes(3);
     await typed(to, 'after');
+    await until('the neighbour goes on', async () => Number(await said(to)) > spoken, 15_000);
+    const programs = await world.hosts.run(to, 'ps -eo comm=');
+    expect(programs.stdout.split('\n')).toEqual(
+      expect.arrayContaining([
+        'Xtigervnc',
+        'icewm',
+        'xterm',
+        'dillo',
+        'xpdf.real',
+        'nedit',
+        'irssi',
+        'ngircd',
+      ]),
+    );
     const { stdout } = await world.hosts.run(to, 'cat /var/lib/move/pods/desktop-example/root/tmp/typed');
     expect(stdout).toBe('before\nafter\n');
     expect(log.match(/onnected to/g)).toHaveLength(1);

@@ -39,6 +39,7 @@ export const debianPackages = {
   ],
   'bench-packages': [
     { name: 'haproxy', why: 'the path through the overlay is measured beside a chain of it' },
+    { name: 'runc', why: 'the pod runtime is measured beside it' },
     { name: 'apache2-bin', why: 'the origin that the measured paths lead to' },
     { name: 'runc', why: 'moves are measured beside a checkpoint and restore by it' },
     { name: 'zstd', why: 'packs the checkpoints of those moves' },

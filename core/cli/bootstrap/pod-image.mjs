@@ -16,13 +16,22 @@ const images = path.join(cacheDirectory, 'images');
 const contents = {
   // the document root is a mount point: what stands there comes from the site's storage
   apache: { packages: ['apache2'], atSetUp: true, emptied: ['var/www/html'] },
-  samples: {
-    packages: ['nginx-light', 'tigervnc-standalone-server', 'twm', 'xterm', 'xfonts-base', 'libstdc++6'],
+  servers: {
+    packages: ['nginx-light', 'redis-server', 'python3-minimal', 'libpython3-stdlib', 'libstdc++6'],
     atSetUp: false,
     emptied: ['var/www/html'],
-    files: 'assets/images/samples',
+    files: 'assets/images/servers',
     node: true,
     certificate: 'etc/nginx/own',
+  },
+  // programs that need no bus and watch no files, so that all of them can be carried
+  desktop: {
+    packages: [
+      ...['tigervnc-standalone-server', 'icewm', 'xterm', 'xfonts-base', 'fonts-dejavu-core'],
+      ...['dillo', 'xpdf', 'gsfonts', 'nedit', 'irssi', 'ngircd', 'ii'],
+    ],
+    atSetUp: false,
+    files: 'assets/images/desktop',
   },
 };
 

@@ -1,8 +1,8 @@
 /*
  * labkeeper: holds a lab's namespaces, and leaves nothing behind when the lab ends in any way.
  *
- *   labkeeper --id ID [--cgroup DIR]... [--home DIR] [--remove FILE]... -- COMMAND ARGUMENT...
- *   labkeeper --sweep [--cgroup DIR]... [--remove FILE]...
+ *   labkeeper --id ID [--cgroup DIR]... [--sweep-cgroup DIR]... [--home DIR] [--remove FILE]... -- COMMAND ARGUMENT...
+ *   labkeeper --sweep [--cgroup DIR]... [--sweep-cgroup DIR]... [--remove FILE]...
  *
  * COMMAND runs in new mount, pid, network, IPC and UTS namespaces, with a fresh /proc and an empty /run of
  * its own. Everything the lab makes lives in there, so that the kernel removes it with COMMAND. Two things
@@ -38,7 +38,8 @@
 #define CLEANUP_SECONDS 20
 
 static const char *cgroups[MOST_NAMES], *files[MOST_NAMES], *home;
-static int cgroup_count, file_count;
+/* those that the command enters come first: it stays out of the others, which only need to be removed */
+static int cgroup_count, file_count, entered_count;
 
 static void fail(const char *what, const char *which) {
   fprintf(stderr, "labkeeper: %s %s: %s\n", what, which, strerror(errno));
@@ -172,7 +173,7 @@ static void start_command(char **command, int *alive) {
   close(life[1]);
   char text[32];
   snprintf(text, sizeof text, "%d", (int)pid);
-  for (int i = 0; i < cgroup_count; i++)
+  for (int i = 0; i < entered_count; i++)
     if (write_text(cgroups[i], "cgroup.procs", text)) fail("cannot enter", cgroups[i]);
   if (write(go[1], "g", 1) != 1) fail("cannot start", command[0]);
   close(go[1]);
@@ -207,7 +208,9 @@ int main(int count, char **argument) {
     else if (!value) return 2;
     else if (!strcmp(argument[i], "--id")) i++;
     else if (!strcmp(argument[i], "--home")) home = argument[++i];
-    else if (!strcmp(argument[i], "--cgroup") && cgroup_count < MOST_NAMES) cgroups[cgroup_count++] = argument[++i];
+    else if (!strcmp(argument[i], "--cgroup") && cgroup_count < MOST_NAMES && cgroup_count == entered_count)
+      entered_count++, cgroups[cgroup_count++] = argument[++i];
+    else if (!strcmp(argument[i], "--sweep-cgroup") && cgroup_count < MOST_NAMES) cgroups[cgroup_count++] = argument[++i];
     else if (!strcmp(argument[i], "--remove") && file_count < MOST_NAMES) files[file_count++] = argument[++i];
     else {
       fprintf(stderr, "labkeeper: %s is not understood\n", argument[i]);

@@ -1,9 +1,11 @@
+import { spawnSync } from 'node:child_process';
 import { createHash, randomBytes } from 'node:crypto';
 import { closeSync, openSync, readFileSync, statSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { PodRuntime, PodSpec, StoragePaths } from '../../../core/pods/port.ts';
+import { hostileSpec } from './hostile.ts';
 import { SessionClient } from './session-client.ts';
 
 /** A download by a direct user, outside overlay and gateway. */
@@ -29,6 +31,9 @@ export interface Site {
   download(path: string, bytesPerSecond: number): DirectDownload;
   /** Tries for a second to open a TCP connection from inside the pod to the host. */
   callOutFromPod(id: string): void;
+  /** Outside of the host: listens on this TCP port of `outside` until the harness is closed. */
+  outside: string;
+  listenOutside(port: number): Promise<void>;
 }
 
 export interface PodRuntimeHarness {
@@ -72,6 +77,7 @@ export function podRuntimeSuite(name: string, open: () => Promise<PodRuntimeHarn
     afterEach(async () => {
       await home.runtime.discard(spec.id);
       await away.runtime.discard(spec.id);
+      for (const site of [home, away]) await site.runtime.discard('hostile');
     }, 30_000);
 
     const session = (at: { site: Site }) => new SessionClient(() => at.site.runtime.attach(spec.id), 80);
@@ -391,6 +397,124 @@ export function podRuntimeSuite(name: string, open: () => Promise<PodRuntimeHarn
       expect((await home.runtime.status(spec.id)).phase).toBe('frozen');
       await home.runtime.rollback(spec.id);
       expect(await home.runtime.probe(spec.id)).toMatchObject({ status: 200 });
+    });
+
+    it('counts what a pod uses, on over a move and a restart', { timeout: 60_000 }, async () => {
+      await home.runtime.publish(spec.id, { hostAddress: home.address, hostPort: 80, podPort: 80 });
+      expect(home.get('/index.html').status).toBe(200);
+      const began = await home.runtime.usage(spec.id);
+      expect(began.processorMs).toBeGreaterThan(1);
+      expect(began.memoryBytes).toBeGreaterThan(1 << 20);
+      expect(began.processes).toBe((await home.runtime.status(spec.id)).processes);
+      await home.runtime.probe(spec.id); // through the gateway
+      const read = home.download('/big.bin', 1 << 30); // by its own network
+      await expect.poll(() => read.ended(), { timeout: 15_000, interval: 20 }).toBe(0);
+      const served = await home.runtime.usage(spec.id);
+      expect(served.sentBytes - began.sentBytes).toBeGreaterThan(big.length);
+      expect(served.sentBytes - began.sentBytes).toBeLessThan(big.length * 1.2);
+      expect(served.receivedBytes).toBeGreaterThan(began.receivedBytes);
+      await carry(home, away);
+      await commit(home, away);
+      const moved = await away.runtime.usage(spec.id);
+      for (const counter of ['processorMs', 'receivedBytes', 'sentBytes'] as const) {
+        expect(moved[counter], counter).toBeGreaterThanOrEqual(served[counter]);
+        expect(moved[counter], counter).toBeLessThan(served[counter] * 1.5 + 2_000);
+      }
+      await away.runtime.stop(spec.id);
+      await expect(away.runtime.usage(spec.id)).rejects.toMatchObject({ code: 'POD_NOT_RUNNING' });
+      await away.runtime.start(spec.id, { storage: away.storage });
+      expect((await away.runtime.usage(spec.id)).sentBytes).toBeGreaterThanOrEqual(moved.sentBytes);
+    });
+
+    it('keeps a hostile pod from harming its neighbour and its host, wherever it moves', {
+      timeout: 90_000,
+    }, async () => {
+      const places = [home, away].map((site) => ({ address: site.outside, port: 7001 }));
+      const hostile = hostileSpec(spec, places);
+      const { memoryMiB = 0, processes = 0, processors = 0 } = hostile.limits ?? {};
+      for (const site of [home, away]) {
+        await site.listenOutside(7001);
+        await site.listenOutside(7002);
+      }
+      /** The neighbour answers, and the host starts programs, each time within a second. */
+      const unharmed = async (site: Site) => {
+        const began = performance.now();
+        expect(spawnSync('true', { timeout: 1_000 }).status).toBe(0);
+        if (site === home)
+          expect(await site.runtime.probe(spec.id, { deadlineMs: 1_000 })).toMatchObject({ status: 200 });
+        expect(performance.now() - began).toBeLessThan(1_000);
+      };
+      const harm = async (site: Site) => {
+        await site.runtime.publish('hostile', { hostAddress: site.address, hostPort: 80, podPort: 80 });
+        await expect.poll(() => site.get('/').body, { timeout: 5_000 }).toBe('hostile\n');
+
+        expect(site.get(`/dial?${site.outside}&7001`).body).toBe('connected\n');
+        expect(site.get(`/dial?${site.outside}&7002`).body).toBe('no\n');
+
+        const sending = performance.now();
+        const download = site.download('/big', 1 << 30);
+        await expect.poll(() => download.ended(), { timeout: 10_000, interval: 10 }).toBe(0);
+        expect(download.received()).toBe(1_000_000);
+        const mbit = 8 / ((performance.now() - sending) / 1000);
+        expect(mbit).toBeLessThan(9.5);
+
+        site.get('/memory');
+        let most = 0;
+        await expect
+          .poll(
+            async () => {
+              most = Math.max(most, (await site.runtime.usage('hostile')).memoryBytes);
+              await unharmed(site);
+              // the gateway, the service, and until the kernel ends it the one that takes memory
+              return most > (memoryMiB << 20) / 2 && (await site.runtime.status('hostile')).processes;
+            },
+            { timeout: 15_000, interval: 20 },
+          )
+          .toBe(2);
+        expect(most).toBeLessThanOrEqual(memoryMiB << 20);
+
+        site.get('/fork');
+        await expect
+          .poll(async () => (await site.runtime.status('hostile')).processes, {
+            timeout: 5_000,
+            interval: 20,
+          })
+          .toBeGreaterThan(processes / 2);
+        const before = await site.runtime.usage('hostile');
+        const since = performance.now();
+        while (performance.now() - since < 1_500) {
+          await unharmed(site);
+          expect((await site.runtime.status('hostile')).processes).toBeLessThanOrEqual(processes);
+        }
+        const spent = (await site.runtime.usage('hostile')).processorMs - before.processorMs;
+        // a period of 100 ms more at either end of what was measured
+        expect(spent).toBeLessThan(processors * (performance.now() - since + 200));
+      };
+
+      await home.runtime.create(hostile, { storage: {} });
+      await harm(home);
+      // It is carried in the midst of its fork bomb, and stays within the same bounds, but for the few processes that
+      // waking it takes.
+      const used = await home.runtime.usage('hostile');
+      await away.runtime.prepareTarget(hostile);
+      await home.runtime.quiesceAndFreeze('hostile');
+      await home.runtime.dump('hostile', harness.imageDir);
+      await away.runtime.restore('hostile', harness.imageDir, { storage: {}, deadlineMs: 15_000 });
+      await home.runtime.kill('hostile');
+      await away.runtime.unfence('hostile');
+      expect((await away.runtime.usage('hostile')).processorMs).toBeGreaterThanOrEqual(used.processorMs);
+      await away.runtime.publish('hostile', { hostAddress: away.address, hostPort: 80, podPort: 80 });
+      expect((await away.runtime.status('hostile')).processes).toBeLessThanOrEqual(processes + 4);
+      await expect
+        .poll(
+          async () => {
+            away.get('/calm');
+            return (await away.runtime.status('hostile')).processes;
+          },
+          { timeout: 15_000, interval: 50 },
+        )
+        .toBe(2);
+      await harm(away);
     });
 
     it('leaves nothing of a pod whose service does not start', async () => {

@@ -10,6 +10,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { CriuPodRuntime } from '../../../core/pods/criu-pod-runtime.ts';
 import { type PodRuntimeConfig, podPaths } from '../../../core/pods/pod-paths.ts';
 import { apacheCommand } from '../../../core/pods/pod-spec.ts';
@@ -54,7 +55,7 @@ export function podObstacle(): string | undefined {
   if (!criuHome) return 'no private criu extraction was found';
   if (!imagesDir) return 'no apache image was found';
   if (freezers.length === 0) return 'no control group that can freeze is mounted';
-  for (const program of ['nft', 'ip', 'nsenter', 'unshare', 'tar', 'curl']) {
+  for (const program of ['nft', 'ip', 'nsenter', 'unshare', 'tar', 'curl', 'socat', 'tc']) {
     if (spawnSync('which', [program]).status !== 0) return `${program} is missing`;
   }
   return undefined;
@@ -76,7 +77,7 @@ function removeNamespace(path: string): void {
 }
 
 /** Two hosting sites on this machine, each a host network of its own with one direct user behind it. */
-export async function openCriuHarness(): Promise<PodRuntimeHarness> {
+export async function openCriuHarness(): Promise<PodRuntimeHarness & { config: PodRuntimeConfig }> {
   const disk = makeDirectory();
   const memoryBase = statfsSync('/dev/shm').type === 0x01021994 ? '/dev/shm' : disk;
   const memory = join(memoryBase, `move-pods-${process.pid}-${Date.now()}`);
@@ -86,6 +87,7 @@ export async function openCriuHarness(): Promise<PodRuntimeHarness> {
   makeNamespace(user);
   const closers: (() => Promise<void>)[] = [];
 
+  const configs: PodRuntimeConfig[] = [];
   const openSite = (index: number): Site => {
     const name = `site-${index}`;
     const host = join(memory, `${name}.net`);
@@ -118,11 +120,15 @@ export async function openCriuHarness(): Promise<PodRuntimeHarness> {
       cgroupRoot: group,
       hostNetworkNamespace: host,
     };
+    configs.push(config);
     const runtime = new CriuPodRuntime(config);
     closers.push(async () => {
-      await runtime.discard(spec.id);
+      for (const id of [spec.id, 'hostile']) await runtime.discard(id);
       await runtime.close();
-      spawnSync('rmdir', [group]);
+      // The same place in every hierarchy; those that were not made are no loss.
+      const place = group.split('/').at(-1)!;
+      const others = ['memory', 'pids', 'cpu', 'cpuacct'].map((name) => `/sys/fs/cgroup/${name}/${place}`);
+      spawnSync('rmdir', ['--ignore-fail-on-non-empty', group, ...others.filter((each) => existsSync(each))]);
       removeNamespace(host);
     });
     return {
@@ -179,6 +185,19 @@ export async function openCriuHarness(): Promise<PodRuntimeHarness> {
           stop: () => child.kill('SIGKILL'),
         };
       },
+      outside: `10.77.${index}.2`,
+      listenOutside: async (port) => {
+        const socket = `TCP-LISTEN:${port},bind=10.77.${index}.2,reuseaddr,fork`;
+        const child = spawn('nsenter', [`--net=${user}`, 'socat', socket, 'PIPE'], { stdio: 'ignore' });
+        closers.unshift(async () => {
+          child.kill('SIGTERM');
+        });
+        const listens = () => inNamespace(user, ['ss', '-Htln', `src 10.77.${index}.2 and sport = :${port}`]);
+        for (let tries = 0; listens() === ''; tries++) {
+          if (tries > 200) throw new Error(`socat does not listen on port ${port}`);
+          await delay(20);
+        }
+      },
       callOutFromPod: (id) => {
         spawnSync('nsenter', [
           `--net=${podPaths(config, id).networkNamespace}`,
@@ -191,6 +210,7 @@ export async function openCriuHarness(): Promise<PodRuntimeHarness> {
   const sites: [Site, Site] = [openSite(0), openSite(1)];
   return {
     sites,
+    config: configs[0]!,
     spec,
     imageDir: join(memory, 'image'),
     putDocument: (name, bytes) => {

@@ -33,7 +33,8 @@ describe('the service files that come with the product', () => {
     const fields = sample.split('\n').filter((line) => /^\s*[a-zA-Z]+:/.test(line));
     expect(fields.map((line) => line.trim().split(':')[0])).toEqual([
       ...['hostname', 'homeSite', 'image', 'command', 'port', 'direct', 'probe', 'http', 'storage', 'path'],
-      ...['mountPoint', 'sample', 'terminals', 'policy'],
+      ...['mountPoint', 'sample', 'terminals', 'limits', 'processors', 'memoryMiB', 'processes', 'sendMbit'],
+      ...['dialOut', 'path', 'policy'],
     ]);
   });
 });
@@ -52,6 +53,34 @@ describe('a service file with faults', () => {
       'hostname: library.example',
       'hostname: shop.example',
       { line: lineOf('hostname:'), field: 'hostname', fault: 'shop.example is there already' },
+    ],
+    [
+      'less than a pod consists of',
+      '  processes: 64',
+      '  processes: 1',
+      { line: lineOf('  processes:'), field: 'limits.processes', fault: '2 processes at least' },
+    ],
+    [
+      'memory in another unit',
+      '  memoryMiB: 256',
+      '  memoryMiB: 256M',
+      { line: lineOf('  memoryMiB:'), field: 'limits.memoryMiB', fault: 'a whole number of MiB' },
+    ],
+    [
+      'a name to dial out to',
+      'address: 192.0.2.10',
+      'address: database.example',
+      {
+        line: lineOf('  - { address'),
+        field: 'dialOut.0.address',
+        fault: 'a pod asks no name servers',
+      },
+    ],
+    [
+      'a path that is none',
+      'policy: two-hop, nearest: 1',
+      'policy: three-hop, nearest: 1',
+      { line: lineOf('path: { policy'), field: 'path.policy', fault: 'two-hop' },
     ],
     [
       'a home that is none',

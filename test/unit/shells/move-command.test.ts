@@ -33,6 +33,7 @@ const service = (id: string): Service => ({
   servlet: null,
   path: { policy: 'two-hop', nearest: 1 },
   route: [],
+  usage: null,
 });
 const stateWith = (...services: string[]): ConsoleState => ({
   ...emptyState(),

@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "refuse-calls.h"
+
 /* What a service such as Apache needs to open its port and its logs, and to step down to its own user. */
 static const int kept_capabilities[] = {
     CAP_CHOWN,  CAP_DAC_OVERRIDE, CAP_FOWNER,           CAP_FSETID,     CAP_KILL,
@@ -33,7 +35,8 @@ static int confine(const char *old_root) {
   struct __user_cap_data_struct data[2] = {{(uint32_t)kept, (uint32_t)kept, 0},
                                            {(uint32_t)(kept >> 32), (uint32_t)(kept >> 32), 0}};
   if (syscall(SYS_capset, &header, data) < 0) return -1;
-  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return -1;
+  return refuse_calls();
 }
 
 #endif
