@@ -452,6 +452,8 @@ export const text = {
       `The service is brought home from ${place(from)}${home === null ? '' : ` to ${place(home)}`} before the drill begins.`,
     kinds: {
       'udp-flood': 'UDP flood',
+      'syn-flood': 'SYN flood',
+      'icmp-flood': 'ICMP flood',
       'node-flood': 'Node flood',
       'quiet-minute': 'Quiet minute',
       'honest-surge': 'Honest surge',
@@ -460,6 +462,10 @@ export const text = {
     hypotheses: {
       'udp-flood':
         'While three bots flood the primary link for 8 s, nobody on the overlay loses a request, and the service answers again from another site within a second.',
+      'syn-flood':
+        'While three bots begin connections and complete none, the SYN flood is recognised within half a second, nobody on the overlay loses a request, and the service moves away.',
+      'icmp-flood':
+        'While three bots fill the primary link with ICMP messages, they are recognised within half a second, nobody on the overlay loses a request, and the service moves away.',
       'node-flood':
         'While three bots flood the overlay node that people enter by, it leaves the ring, they are in again by another one within two seconds, and it returns after the storm.',
       'quiet-minute': 'With nothing going on for a minute, no alarm is raised.',

@@ -209,7 +209,13 @@ export async function startSiteRole(
   overlayLinks.warm();
   runtime.warm().catch((thrown) => context.log(toMoveError(thrown).message));
   let tidying: Promise<void> = Promise.resolve();
-  const signals = new SiteSignals(configuration, context);
+  const signals = new SiteSignals(configuration, context, async () =>
+    (await runtime.list()).flatMap(({ spec, phase, fenced, pid }) =>
+      phase === 'running' && !fenced && pid !== undefined && !source.isLeaving(spec.service)
+        ? [{ service: spec.service, processId: pid }]
+        : [],
+    ),
+  );
   signals.start();
 
   return {

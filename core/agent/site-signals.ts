@@ -1,11 +1,21 @@
 import type { AgentConfiguration } from '../contract/agent-contract.ts';
 import { systemClock } from '../runtime/clock.ts';
+import { toMoveError } from '../runtime/errors.ts';
 import { type AttackAlarm, AttackDetector } from '../sites/attack/attack-detector.ts';
 import type { LinkSample } from '../sites/attack/link-sample.ts';
 import { LinkSampler } from '../sites/attack/link-sampler.ts';
 import type { RoleContext } from './role.ts';
 
 const ratesEveryMs = 500;
+/** How often it is asked which pods there are. */
+const podsEveryMs = 500;
+
+/** A pod that runs here and is not about to leave. */
+export interface WatchedPod {
+  service: string;
+  /** Any process in it. */
+  processId: number;
+}
 
 /** What a site sees of its links: rates now and then, an alarm at once (MOVE section 2.4, third step). */
 export class SiteSignals {
@@ -14,9 +24,17 @@ export class SiteSignals {
   readonly #secondary: LinkSampler;
   readonly #detector: AttackDetector;
   #last: { primary: LinkSample; secondary: LinkSample } | null = null;
+  readonly #pods: () => Promise<WatchedPod[]>;
   #timer: NodeJS.Timeout | undefined;
+  #stopped = false;
+  #podsTimer: NodeJS.Timeout | undefined;
 
-  constructor(configuration: NonNullable<AgentConfiguration['roles']['site']>, context: RoleContext) {
+  constructor(
+    configuration: NonNullable<AgentConfiguration['roles']['site']>,
+    context: RoleContext,
+    pods: () => Promise<WatchedPod[]>,
+  ) {
+    this.#pods = pods;
     this.#context = context;
     this.#primary = new LinkSampler({ device: configuration.primaryInterface });
     this.#secondary = new LinkSampler({ device: configuration.secondaryInterface });
@@ -43,12 +61,27 @@ export class SiteSignals {
       (fault) => this.#context.log(`attack signals ended: ${fault.code} ${fault.message}`),
     );
     this.#timer = setInterval(() => this.#rates(), ratesEveryMs);
+    this.#look();
   }
 
   stop(): void {
+    this.#stopped = true;
     clearInterval(this.#timer);
+    clearTimeout(this.#podsTimer);
     this.#primary.close();
     this.#secondary.close();
+  }
+
+  /** A service that arrives is watched from its first half second on, one that leaves no longer. */
+  #look(): void {
+    this.#pods()
+      .then(
+        (pods) => this.#primary.watchPods(pods.map(({ processId }) => processId)),
+        (thrown: unknown) => this.#context.log(`pods are not watched: ${toMoveError(thrown).message}`),
+      )
+      .finally(() => {
+        if (!this.#stopped) this.#podsTimer = setTimeout(() => this.#look(), podsEveryMs);
+      });
   }
 
   #alarm(alarm: AttackAlarm): void {

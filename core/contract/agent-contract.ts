@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { pathPolicySchema, servicePathSchema } from './domain.ts';
+import { pathPolicySchema, servicePathSchema, signalClassSchema } from './domain.ts';
 import { doorConfigurationSchema } from './door-configuration.ts';
 import { nodeListSchema } from './node-list.ts';
 import { findingSchema, rehearsalSchema, siteFactsSchema } from './preflight.ts';
@@ -177,7 +177,7 @@ export const agentEventSchema = z.discriminatedUnion('type', [
     type: z.literal('attack'),
     at,
     state: z.enum(['active', 'over']),
-    kind: z.string(),
+    kind: signalClassSchema,
     evidence: z.string(),
     inboundMbit: z.number(),
     firstEvidenceAt: at,

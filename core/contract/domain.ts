@@ -114,6 +114,7 @@ export const siteSchema = z.object({
   secondaryOutMbit: z.number(),
   pods: z.array(z.string()).describe('services that run here'),
   attacked: z.boolean(),
+  surge: z.string().nullable().optional().describe('while an honest surge is on: its figures, as a sentence'),
 });
 export type Site = z.infer<typeof siteSchema>;
 
@@ -196,10 +197,24 @@ export const lifelineSchema = z.object({
 });
 export type Lifeline = z.infer<typeof lifelineSchema>;
 
+/** The classes that signals are told apart by. An honest surge is none of them: it is no attack. */
+export const attackClassSchema = z.enum([
+  'udp-flood',
+  'syn-flood',
+  'icmp-flood',
+  'http-flood',
+  'slow-http',
+  'expensive-requests',
+  'router-flood',
+]);
+export type AttackClass = z.infer<typeof attackClassSchema>;
+/** Whatever signals are taken for; an honest surge is shown and answered by nothing. */
+export const signalClassSchema = z.enum([...attackClassSchema.options, 'honest-surge']);
+
 export const attackSchema = z.object({
   id: z.string(),
   site: z.string(),
-  kind: z.string(),
+  kind: attackClassSchema,
   state: z.enum(['active', 'over']),
   evidence: z.string().describe('the figures behind the alarm, as a sentence'),
   inboundMbit: z.number(),
@@ -341,7 +356,14 @@ export type AdmissionSettings = z.infer<typeof admissionSettingsSchema>;
 /** As the paper has it: 30 minutes (MOVE section 2.2.2). */
 export const defaultAdmission: AdmissionSettings = { id: 'admission', lifetimeMinutes: 30, open: {} };
 
-export const drillKindSchema = z.enum(['udp-flood', 'node-flood', 'quiet-minute', 'honest-surge']);
+export const drillKindSchema = z.enum([
+  'udp-flood',
+  'syn-flood',
+  'icmp-flood',
+  'node-flood',
+  'quiet-minute',
+  'honest-surge',
+]);
 export type DrillKind = z.infer<typeof drillKindSchema>;
 
 export const drillSchema = z.object({

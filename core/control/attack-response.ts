@@ -1,11 +1,22 @@
 import { randomUUID } from 'node:crypto';
 import type { AgentEvent } from '../contract/agent-contract.ts';
-import type { Attack, Proposal, Service } from '../contract/domain.ts';
+import type { Attack, AttackClass, Proposal, Service } from '../contract/domain.ts';
 import { predictOutage } from '../moves/prediction.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { type ControlContext, requireNotHalted, serviceOf, siteOf } from './control-context.ts';
 import type { Moves } from './moves-control.ts';
 import { preflightOf } from './preflights.ts';
+
+/** Each class in words, for the journal. */
+const attackWords: Record<AttackClass, string> = {
+  'udp-flood': 'UDP flood',
+  'syn-flood': 'SYN flood',
+  'icmp-flood': 'ICMP flood',
+  'http-flood': 'HTTP flood',
+  'slow-http': 'slow HTTP',
+  'expensive-requests': 'expensive requests',
+  'router-flood': 'flood at a router beside the site',
+};
 
 type AttackReport = Extract<AgentEvent, { type: 'attack' }>;
 
@@ -31,15 +42,21 @@ export class AttackResponse {
 
   /** Takes a report of a site's agent. */
   report(site: string, report: AttackReport): void {
+    const { kind } = report;
+    // A crowd of honest people is shown and answered by nothing: who moves from it serves nobody better.
+    if (kind === 'honest-surge') {
+      this.#surge(site, report);
+      return;
+    }
     const active = Object.values(this.#context.store.state.attacks).find(
-      (attack) => attack.site === site && attack.kind === report.kind && attack.state === 'active',
+      (attack) => attack.site === site && attack.kind === kind && attack.state === 'active',
     );
     if (report.state === 'over') {
       if (active) this.#over(active, report.at);
       return;
     }
     // The same alarm is told again to a controller that reconnects.
-    const attack = active ?? this.#begin(site, report);
+    const attack = active ?? this.#begin(site, kind, report);
     for (const service of Object.values(this.#context.store.state.services))
       if (service.site === site) this.#propose(service, attack);
   }
@@ -79,11 +96,26 @@ export class AttackResponse {
     }
   }
 
-  #begin(site: string, report: AttackReport): Attack {
+  #surge(site: string, report: AttackReport): void {
+    const { store, recorder } = this.#context;
+    const surge = report.state === 'active' ? report.evidence : null;
+    if (!store.state.sites[site] || (store.state.sites[site].surge ?? null) === surge) return;
+    recorder.record({
+      kind: 'observation',
+      type: surge ? 'surge.detected' : 'surge.over',
+      tone: 'plain',
+      text: surge ? `An honest surge at ${site}: ${surge}` : `The honest surge at ${site} is over.`,
+      subject: site,
+      actor: `agent:${site}`,
+      changes: [{ op: 'patch', collection: 'sites', id: site, value: { surge } }],
+    });
+  }
+
+  #begin(site: string, kind: AttackClass, report: AttackReport): Attack {
     const attack: Attack = {
       id: randomUUID(),
       site,
-      kind: report.kind,
+      kind,
       state: 'active',
       evidence: report.evidence,
       inboundMbit: report.inboundMbit,
@@ -97,7 +129,7 @@ export class AttackResponse {
       kind: 'observation',
       type: 'attack.detected',
       tone: 'attack',
-      text: `Attack on ${site}: ${report.evidence}`,
+      text: `Attack on ${site} (${attackWords[kind]}): ${report.evidence}`,
       subject: site,
       actor: `agent:${site}`,
       changes: [
@@ -109,6 +141,9 @@ export class AttackResponse {
   }
 
   #over(attack: Attack, at: number): void {
+    const others = Object.values(this.#context.store.state.attacks).filter(
+      (other) => other.site === attack.site && other.state === 'active' && other.id !== attack.id,
+    );
     const withdrawn = Object.values(this.#context.store.state.proposals).filter(
       (proposal) => proposal.attack === attack.id && proposal.state === 'waiting',
     );
@@ -116,12 +151,12 @@ export class AttackResponse {
       kind: 'observation',
       type: 'attack.over',
       tone: 'good',
-      text: `The attack on ${attack.site} is over.`,
+      text: `The attack on ${attack.site} (${attackWords[attack.kind]}) is over.`,
       subject: attack.site,
       actor: `agent:${attack.site}`,
       changes: [
         { op: 'patch', collection: 'attacks', id: attack.id, value: { state: 'over', overAt: at } },
-        { op: 'patch', collection: 'sites', id: attack.site, value: { attacked: false } },
+        { op: 'patch', collection: 'sites', id: attack.site, value: { attacked: others.length > 0 } },
         ...withdrawn.map(
           ({ id }) =>
             ({

@@ -1,9 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { Drill, DrillKind, Move, MovePolicy, RingVerification } from '../contract/domain.ts';
-import { type DrillPlan, planDrill } from '../drills/drill-plan.ts';
+import { type DrillPlan, isAttackDrill, planDrill } from '../drills/drill-plan.ts';
 import type { DrillEvent, DrillPorts } from '../drills/drill-ports.ts';
 import { runDrill } from '../drills/drill-runner.ts';
 import type { DrillMove } from '../drills/judge-drill.ts';
+import { loadOf } from '../drills/load-of-drill.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { AttackResponse } from './attack-response.ts';
 import { beginAtHome } from './begin-at-home.ts';
@@ -178,7 +179,7 @@ export class Drills {
   #arrange(service: string, order: DrillOrder): (() => void)[] {
     const undo: (() => void)[] = [];
     const before = serviceOf(this.#context, service).state.policy;
-    if (order.kind !== 'udp-flood') return undo;
+    if (!isAttackDrill(order.kind)) return undo;
     if (order.to !== undefined) undo.push(this.#response.wish(service, order.to));
     if (order.autoApprove && before !== 'automatic') {
       const set = (policy: MovePolicy) =>
@@ -189,12 +190,11 @@ export class Drills {
     return undo;
   }
 
-  #ports(drill: Drill, { mbitEach, connectionsEach, loadMs }: DrillPlan): Omit<DrillPorts, 'prepare'> {
+  #ports(drill: Drill, plan: DrillPlan): Omit<DrillPorts, 'prepare'> {
     const { clock, store, fleet, manifest } = this.#context;
     const service = manifest.services[0]?.hostname ?? '';
     const host = manifest.hosts[drill.site];
     const address = host ? publicAddress(host) : '';
-    const seconds = loadMs / 1000;
     return {
       clock,
       startProbe: async (way, onSample) => {
@@ -212,19 +212,10 @@ export class Drills {
           },
         };
       },
-      armLoad: (sender) =>
-        drill.kind === 'udp-flood' || drill.kind === 'node-flood'
-          ? armRemoteLoad(fleet, sender, 'flood', {
-              purpose: drill.kind,
-              address,
-              port: 80,
-              seconds,
-              mbit: mbitEach,
-            })
-          : armRemoteLoad(fleet, sender, 'surge', {
-              request: { purpose: 'honest-surge', address, port: 80, seconds, connections: connectionsEach },
-              shape: { path: '/catalogue.bin', hostname: service, uploadBytes: 0 },
-            }),
+      armLoad: (sender) => {
+        const { program, options } = loadOf(plan, { address, service });
+        return armRemoteLoad(fleet, sender, program, options);
+      },
       watchAlarms: (onAlarm) => {
         const seen = new Set(Object.keys(store.state.attacks));
         return store.listen((message) => {
@@ -232,7 +223,7 @@ export class Drills {
           for (const attack of Object.values(store.state.attacks)) {
             if (seen.has(attack.id) || (attack.site !== drill.site && drill.kind !== 'node-flood')) continue;
             seen.add(attack.id);
-            onAlarm(attack.detectedAt);
+            onAlarm(attack);
           }
         });
       },

@@ -1,6 +1,13 @@
-import type { DrillKind } from '../contract/domain.ts';
+import { type AttackClass, attackClassSchema, type DrillKind } from '../contract/domain.ts';
 import { MoveError } from '../runtime/errors.ts';
 import { loadBounds } from './target-guard.ts';
+
+/** Drills that attack the site where the service lives, so that it has to leave. */
+export type AttackDrillKind = DrillKind & AttackClass;
+
+export function isAttackDrill(kind: DrillKind): kind is AttackDrillKind {
+  return attackClassSchema.options.some((one) => one === kind);
+}
 
 /** What a drill does, for how long, and when it is stopped early. */
 export interface DrillPlan {
@@ -12,6 +19,8 @@ export interface DrillPlan {
   senders: readonly string[];
   /** Megabits a second that each bot offers. */
   mbitEach: number;
+  /** Connection attempts a second by each bot of a SYN flood. */
+  packetsPerSecondEach: number;
   /** Connections that each client opens in a surge. */
   connectionsEach: number;
   quietMs: number;
@@ -28,6 +37,7 @@ export interface DrillPlan {
 
 const common = {
   mbitEach: 0,
+  packetsPerSecondEach: 0,
   connectionsEach: 0,
   senders: [] as readonly string[],
   quietMs: 4000,
@@ -42,6 +52,9 @@ const common = {
 /** What each kind of drill is when nobody asks for anything else. */
 export const drillDefaults: Record<DrillKind, Omit<DrillPlan, 'kind' | 'service' | 'site'>> = {
   'udp-flood': { ...common, mbitEach: 15 },
+  'icmp-flood': { ...common, mbitEach: 15 },
+  // Small packets: the link holds, and what waits to be a connection does not.
+  'syn-flood': { ...common, packetsPerSecondEach: 2000 },
   // Whoever enters by the flooded node is cut off once: that costs the requests under way, and those until she is in again.
   'node-flood': { ...common, mbitEach: 45, maximumOverlayFailures: 1_000 },
   'honest-surge': { ...common, connectionsEach: 12 },
@@ -63,13 +76,16 @@ export function planDrill(
         ? `it may last at most ${loadBounds.seconds} s`
         : !(plan.quietMs >= 1000 && plan.quietMs <= 60_000 && plan.tailMs >= 0 && plan.tailMs <= 60_000)
           ? 'the quiet phase must last 1 to 60 s and the tail at most 60 s'
-          : (plan.kind === 'udp-flood' || plan.kind === 'node-flood') &&
+          : (plan.kind === 'udp-flood' || plan.kind === 'icmp-flood' || plan.kind === 'node-flood') &&
               !(plan.mbitEach > 0 && plan.mbitEach <= loadBounds.mbit)
             ? `a bot may offer at most ${loadBounds.mbit} Mbit/s`
-            : plan.kind === 'honest-surge' &&
-                !(plan.connectionsEach > 0 && plan.connectionsEach <= loadBounds.connections)
-              ? `a client may open at most ${loadBounds.connections} connections`
-              : undefined;
+            : plan.kind === 'syn-flood' &&
+                !(plan.packetsPerSecondEach > 0 && plan.packetsPerSecondEach <= loadBounds.packetsPerSecond)
+              ? `a bot may send at most ${loadBounds.packetsPerSecond} packets a second`
+              : plan.kind === 'honest-surge' &&
+                  !(plan.connectionsEach > 0 && plan.connectionsEach <= loadBounds.connections)
+                ? `a client may open at most ${loadBounds.connections} connections`
+                : undefined;
   if (reason !== undefined) {
     throw new MoveError('DRILL_INVALID', `This drill cannot run: ${reason}.`, { kind: plan.kind });
   }

@@ -2,7 +2,7 @@ import type { ErrorBody } from '../contract/error-body.ts';
 import type { ProbeSample } from '../measure/probe-sample.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { DrillReport } from './drill-report.ts';
-import type { DrillMove, NodeReturn } from './judge-drill.ts';
+import type { DrillAlarm, DrillMove, NodeReturn } from './judge-drill.ts';
 
 /** A person who keeps asking. */
 export interface RunningProbe {
@@ -60,8 +60,8 @@ export interface DrillPorts {
   ): Promise<RunningProbe>;
   /** Makes one host ready to send. Nothing of it may reach a detector by any way but the wire. */
   armLoad(sender: string): Promise<Load>;
-  /** Calls back with the moment of each alarm at the site; returns how to end it. */
-  watchAlarms(onAlarm: (detectedAt: number) => void): () => void;
+  /** Calls back with each alarm at the site; returns how to end it. */
+  watchAlarms(onAlarm: (alarm: DrillAlarm) => void): () => void;
   /** Resolves when a move of the service that was decided after `since` has ended, whichever way. */
   awaitMove(since: number, signal: AbortSignal): Promise<DrillMoveOutcome>;
   /** Resolves when the flooded overlay node, which noticed at or after `since`, is back on the ring. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { drillKindSchema } from '../contract/domain.ts';
+import { attackClassSchema, drillKindSchema } from '../contract/domain.ts';
 import { probeSummarySchema } from '../measure/probe-sample.ts';
 
 const ms = z.number().nonnegative().nullable();
@@ -26,13 +26,15 @@ export const drillReportSchema = z.object({
   drill: drillKindSchema.describe('Which drill it was.'),
   startedAt: z.number().describe('Milliseconds since the epoch at which the quiet phase began.'),
   attack: z.object({
-    kind: z.enum(['udp-flood', 'node-flood', 'honest-surge', 'none']).describe('What was sent.'),
+    kind: z.enum([...drillKindSchema.options, 'none']).describe('What was sent.'),
     targetSite: z.string().describe('The site whose primary link it filled, or the overlay node.'),
     bots: z.array(z.string()).describe('The hosts that sent it.'),
     offeredMbit: z.number().nonnegative().describe('Megabits a second offered by all of them together.'),
     seconds: z.number().nonnegative().describe('How long they sent.'),
   }),
   alarms: z.number().int().nonnegative().describe('Alarms raised at the target site during the drill.'),
+  detectedClass: attackClassSchema.nullable().describe('What the first of them took the attack for.'),
+  falseClasses: z.array(attackClassSchema).describe('What else it was taken for during the drill.'),
   detectedMs: ms.describe('From the first flood packet to the alarm; null without an alarm.'),
   decidedMs: ms.describe('From the first flood packet to the decision to move; null without a decision.'),
   phases: z

@@ -1,7 +1,7 @@
 import type { ProbeSample } from '../measure/probe-sample.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
-import type { DrillPlan } from './drill-plan.ts';
+import { type DrillPlan, isAttackDrill } from './drill-plan.ts';
 import type {
   DrillMoveOutcome,
   DrillPorts,
@@ -11,7 +11,7 @@ import type {
   RunningProbe,
 } from './drill-ports.ts';
 import type { DrillReport } from './drill-report.ts';
-import { type DrillObservations, judgeDrill, type NodeReturn } from './judge-drill.ts';
+import { type DrillAlarm, type DrillObservations, judgeDrill, type NodeReturn } from './judge-drill.ts';
 
 const PREPARE_LIMIT_MS = 30_000;
 const FIRST_PACKET_LIMIT_MS = 10_000;
@@ -54,7 +54,7 @@ class DrillRun {
   readonly #probes: RunningProbe[] = [];
   readonly #loads: Load[] = [];
   readonly #samples: Record<'overlay' | 'direct', ProbeSample[]> = { overlay: [], direct: [] };
-  readonly #alarmsAt: number[] = [];
+  readonly #alarms: DrillAlarm[] = [];
   #overlayFailures = 0;
   #fault: MoveError | undefined;
 
@@ -81,7 +81,7 @@ class DrillRun {
       );
     this.#outside.addEventListener('abort', abort, { once: true });
     if (this.#outside.aborted) abort();
-    const unwatch = this.#ports.watchAlarms((detectedAt) => this.#alarmsAt.push(detectedAt));
+    const unwatch = this.#ports.watchAlarms((alarm) => this.#alarms.push(alarm));
     try {
       return await this.#phases();
     } finally {
@@ -108,19 +108,19 @@ class DrillRun {
     const sent = kind === 'quiet-minute' ? undefined : await this.#beginLoads();
     const since = sent?.firstPacketAt ?? quietEndedAt;
     const moved = this.#ports.awaitMove(quietEndedAt, this.#stop.signal);
-    const watched = kind === 'udp-flood' ? this.#settledMove(moved, since) : this.#unexpectedMove(moved);
+    const watched = isAttackDrill(kind) ? this.#settledMove(moved, since) : this.#unexpectedMove(moved);
     const node = kind === 'node-flood' ? this.#ports.awaitReturn(since, this.#stop.signal) : undefined;
     // Asked for below; a drill that is stopped before has its own reason.
     node?.catch(() => undefined);
     const results = sent === undefined ? undefined : await this.#finishLoads();
     if (sent === undefined) await this.#sleep(loadMs);
-    const outcome = kind === 'udp-flood' ? await watched : undefined;
+    const outcome = isAttackDrill(kind) ? await watched : undefined;
     this.enter('tail');
     const nodeReturn = node && (await this.#returned(node));
     await this.#sleep(tailMs);
     const ringViolations = node ? await this.#ports.ringViolations(this.#stop.signal) : null;
     const endedAt = this.#clock.now();
-    const late = kind === 'udp-flood' ? outcome : await Promise.race([watched, Promise.resolve(undefined)]);
+    const late = isAttackDrill(kind) ? outcome : await Promise.race([watched, Promise.resolve(undefined)]);
     await this.#within(
       Promise.all(this.#probes.map((probe) => probe.stop())),
       this.#plan.limitMs + STOP_LIMIT_MS,
@@ -135,7 +135,9 @@ class DrillRun {
       periodMs: this.#plan.periodMs,
       limitMs: this.#plan.limitMs,
       load: results === undefined ? undefined : joined(this.#plan.senders, results),
-      alarmsAt: this.#alarmsAt.filter((at) => at >= startedAt).sort((left, right) => left - right),
+      alarms: this.#alarms
+        .filter(({ detectedAt }) => detectedAt >= startedAt)
+        .sort((left, right) => left.detectedAt - right.detectedAt),
       decidedAt: late?.decidedAt,
       move: late?.move,
       nodeReturn,

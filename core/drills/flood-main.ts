@@ -6,11 +6,12 @@ import { systemClock } from '../runtime/clock.ts';
 import { toMoveError } from '../runtime/errors.ts';
 import { sendFlood } from './flood-sender.ts';
 import { readManifestFile } from './lab-manifest-file.ts';
+import { sendPacketFlood } from './packet-flood-sender.ts';
 import { noteRefusal } from './refusal-spool.ts';
 import { sendSurge } from './surge-sender.ts';
 
 const floodOptionsSchema = z.looseObject({
-  purpose: z.enum(['udp-flood', 'node-flood']).default('udp-flood'),
+  purpose: z.enum(['udp-flood', 'node-flood', 'syn-flood', 'icmp-flood']).default('udp-flood'),
 });
 const surgeOptionsSchema = z.object({
   request: z.looseObject({ purpose: z.literal('honest-surge').default('honest-surge') }),
@@ -27,7 +28,7 @@ const surgeOptionsSchema = z.object({
 
 /**
  * The flood as a program on a bot: prints `{"ready":true}` and waits up to two minutes for its options
- * ({address, port, seconds, mbit}) as one line of JSON on standard input, which has to stay open; prints
+ * ({purpose, address, port, seconds, and mbit or packetsPerSecond}) as one line of JSON on standard input, which has to stay open; prints
  * `{"firstPacketAt":…}`, then `{"summary":…}`, or `{"error":…}`. It stops
  * at once on SIGTERM, when standard input closes, or when its parent is gone. Exit code 0 when it ran or was
  * stopped, 2 for options that make no sense, 3 when the guard refused, 1 for anything else. A refusal on a host of
@@ -36,7 +37,12 @@ const surgeOptionsSchema = z.object({
 export function floodMain(_argv: readonly string[] = []): Promise<number> {
   return runProgramOf(
     floodOptionsSchema,
-    (options, signal, lines) => sendFlood(options, signal, (firstPacketAt) => lines.write({ firstPacketAt })),
+    (options, signal, lines) => {
+      const isUdp = options.purpose === 'udp-flood' || options.purpose === 'node-flood';
+      return (isUdp ? sendFlood : sendPacketFlood)(options, signal, (firstPacketAt) =>
+        lines.write({ firstPacketAt }),
+      );
+    },
     (options) => options,
   );
 }

@@ -43,8 +43,7 @@ export async function sendFlood(
   clock: Clock = systemClock,
 ): Promise<FloodSummary> {
   const wanted = guardTarget(request);
-  if (wanted.purpose === 'honest-surge')
-    throw new MoveError('FLOOD_REFUSED', 'This program sends UDP floods only.');
+  if (!isUdp(wanted)) throw new MoveError('FLOOD_REFUSED', 'This program sends UDP floods only.');
   const socket = createSocket('udp4');
   try {
     socket.connect(wanted.port, wanted.address);
@@ -59,6 +58,12 @@ export async function sendFlood(
   }
 }
 
+type UdpFlood = Extract<LoadRequest, { purpose: 'udp-flood' | 'node-flood' }>;
+
+function isUdp(request: LoadRequest): request is UdpFlood {
+  return request.purpose === 'udp-flood' || request.purpose === 'node-flood';
+}
+
 function pace(
   socket: Socket,
   flood: LoadRequest,
@@ -66,7 +71,7 @@ function pace(
   onFirstPacket: (at: number) => void,
   clock: Clock,
 ): Promise<FloodSummary> {
-  if (flood.purpose === 'honest-surge' || !isPermitted(flood)) {
+  if (!isUdp(flood) || !isPermitted(flood)) {
     throw new MoveError('FLOOD_REFUSED', 'This flood did not pass the guard.');
   }
   const remote = socket.remoteAddress();

@@ -1,6 +1,7 @@
-import type { DrillKind, MovePhase, MovePhaseName } from '../contract/domain.ts';
+import type { AttackClass, DrillKind, MovePhase, MovePhaseName } from '../contract/domain.ts';
 import type { ProbeSample, ProbeSummary } from '../measure/probe-sample.ts';
 import { disruption, firstRightAnswerAfter, summarizeProbes } from '../measure/probe-statistics.ts';
+import { type AttackDrillKind, isAttackDrill } from './drill-plan.ts';
 import type { DrillReport, Hypothesis } from './drill-report.ts';
 
 /** The bars of the main job: what has to hold for a verdict of true. */
@@ -9,6 +10,8 @@ export const drillBars = {
   directSlowdown: 10,
   outageMs: 1000,
   detectedMs: 500,
+  /** Of attacks that single readings do not show: who asks, and for how long, has to be seen. */
+  classMs: 3000,
   disruptionMs: 3000,
   /** Node flood: to the retreat, without a right answer, the requests that fail (as time), to the return after the last packet. */
   retreatMs: 2000,
@@ -40,6 +43,12 @@ export interface NodeReturn {
   returnedAt: number;
 }
 
+/** An alarm: when (ms since the epoch), and what it took the attack for. */
+export interface DrillAlarm {
+  detectedAt: number;
+  kind: AttackClass;
+}
+
 /** Everything that was observed. Times are ms since the epoch. */
 export interface DrillObservations {
   kind: DrillKind;
@@ -60,8 +69,8 @@ export interface DrillObservations {
         seconds: number;
       }
     | undefined;
-  /** When alarms were raised at the site, in order. */
-  alarmsAt: readonly number[];
+  /** Alarms that were raised at the site, in order of time. */
+  alarms: readonly DrillAlarm[];
   decidedAt: number | undefined;
   move: DrillMove | undefined;
   /** What became of the flooded overlay node; undefined when it did not leave and return, or none was flooded. */
@@ -93,7 +102,7 @@ export function judgeDrill(seen: DrillObservations): DrillReport {
           seen.limitMs,
         );
   const origin = load?.firstPacketAt ?? seen.quietEndedAt;
-  const alarmAt = seen.alarmsAt.find((at) => at >= origin);
+  const alarm = seen.alarms.find(({ detectedAt }) => detectedAt >= origin);
   const frozenAt = phaseOf(move, 'freeze')?.startedAt;
   // Between the freeze and the commit neither copy answers; what is complete after it began, the new one answered.
   const committedAt = phaseOf(move, 'commit')?.startedAt ?? phaseOf(move, 'announce')?.startedAt;
@@ -104,7 +113,7 @@ export function judgeDrill(seen: DrillObservations): DrillReport {
     seen.kind === 'udp-flood' || seen.kind === 'node-flood'
       ? (disruption(seen.overlay, origin, quietOverlay.p95Ms, frozenAt) ?? null)
       : null;
-  const noticedAt = seen.kind === 'node-flood' ? seen.nodeReturn?.detectedAt : alarmAt;
+  const noticedAt = seen.kind === 'node-flood' ? seen.nodeReturn?.detectedAt : alarm?.detectedAt;
   const detectedMs = noticedAt === undefined ? null : noticedAt - origin;
   const figures: Figures = {
     seen,
@@ -122,7 +131,9 @@ export function judgeDrill(seen: DrillObservations): DrillReport {
       ? floodHypothesis(figures)
       : seen.kind === 'node-flood'
         ? nodeFloodHypothesis(figures)
-        : calmHypothesis(figures);
+        : isAttackDrill(seen.kind)
+          ? classHypothesis(figures, seen.kind)
+          : calmHypothesis(figures);
   return {
     verdict: hypothesis.every((statement) => statement.held),
     drill: seen.kind,
@@ -134,7 +145,9 @@ export function judgeDrill(seen: DrillObservations): DrillReport {
       offeredMbit: load?.offeredMbit ?? 0,
       seconds: load?.seconds ?? 0,
     },
-    alarms: seen.alarmsAt.length,
+    alarms: seen.alarms.length,
+    detectedClass: alarm?.kind ?? null,
+    falseClasses: falseClasses(seen),
     detectedMs,
     decidedMs: seen.decidedAt === undefined ? null : Math.max(0, seen.decidedAt - origin),
     phases: {
@@ -222,6 +235,40 @@ function floodHypothesis(figures: Figures): Hypothesis[] {
   ];
 }
 
+/** The attack is recognised as what it is, and the service leaves it behind. */
+function classHypothesis(figures: Figures, kind: AttackDrillKind): Hypothesis[] {
+  const { seen } = figures;
+  const origin = seen.load?.firstPacketAt ?? seen.quietEndedAt;
+  const recognised = seen.alarms.find((alarm) => alarm.kind === kind && alarm.detectedAt >= origin);
+  const quick = kind === 'syn-flood' || kind === 'icmp-flood';
+  return [
+    statement(
+      quick
+        ? 'The attack is recognised as what it is within half a second.'
+        : 'The attack is recognised as what it is within three seconds.',
+      recognised === undefined ? null : recognised.detectedAt - origin,
+      'atMost',
+      quick ? drillBars.detectedMs : drillBars.classMs,
+      'ms',
+    ),
+    statement('It is taken for nothing else.', falseClasses(seen).length, 'atMost', 0, 'classes'),
+    statement('The service moves away from it.', seen.move?.state === 'done' ? 1 : 0, 'atLeast', 1, 'moves'),
+    statement(
+      'No request through the overlay fails.',
+      figures.overlay.failures,
+      'atMost',
+      drillBars.overlayFailures,
+      'requests',
+    ),
+    measuredEnough(figures),
+  ];
+}
+
+/** Classes of alarms other than the one that was sent. */
+function falseClasses(seen: DrillObservations): AttackClass[] {
+  return [...new Set(seen.alarms.map(({ kind }) => kind))].filter((kind) => kind !== seen.kind);
+}
+
 /** An overlay node can be spared: it goes, the ring closes behind it, people enter elsewhere, and it returns. */
 function nodeFloodHypothesis(figures: Figures): Hypothesis[] {
   const { seen } = figures;
@@ -266,7 +313,7 @@ function nodeFloodHypothesis(figures: Figures): Hypothesis[] {
 function calmHypothesis(figures: Figures): Hypothesis[] {
   const { seen } = figures;
   return [
-    statement('No alarm is raised.', seen.alarmsAt.length, 'atMost', 0, 'alarms'),
+    statement('No alarm is raised.', seen.alarms.length, 'atMost', 0, 'alarms'),
     statement('No move is begun.', seen.move === undefined ? 0 : 1, 'atMost', 0, 'moves'),
     statement(
       'No request through the overlay fails.',
@@ -324,11 +371,10 @@ function lengthOf(move: DrillMove | undefined, name: MovePhaseName): number | nu
 function notesOn(seen: DrillObservations): string[] {
   const notes: string[] = [...seen.preparation];
   const { load, move } = seen;
-  if (load !== undefined && seen.alarmsAt.some((at) => at < load.firstPacketAt)) {
+  if (load !== undefined && seen.alarms.some(({ detectedAt }) => detectedAt < load.firstPacketAt)) {
     notes.push('An alarm came before the first packet was sent; it is not counted as detection.');
   }
-  if (seen.kind === 'udp-flood' && move === undefined)
-    notes.push('No move came about before the time limit.');
+  if (isAttackDrill(seen.kind) && move === undefined) notes.push('No move came about before the time limit.');
   if (move !== undefined && move.state !== 'done' && move.state !== 'committed') {
     notes.push(`The move ended as ${move.state}; the service stayed at ${move.from}.`);
   }

@@ -11,7 +11,13 @@ import {
 } from './lab-manifest-file.ts';
 
 /** Nothing that a drill sends exceeds these, whoever asks. */
-export const loadBounds = { seconds: 60, mbit: 200, packets: 1_250_000, connections: 64 } as const;
+export const loadBounds = {
+  seconds: 60,
+  mbit: 200,
+  packets: 1_250_000,
+  connections: 64,
+  packetsPerSecond: 10_000,
+} as const;
 
 const address = z.string().max(15);
 const port = z.number().int().min(1).max(65_535);
@@ -36,6 +42,22 @@ export const loadRequestSchema = z.discriminatedUnion('purpose', [
     mbit: z.number().positive().max(loadBounds.mbit),
   }),
   z.strictObject({
+    purpose: z.literal('icmp-flood'),
+    address,
+    port,
+    seconds,
+    /** As above, of ICMP echo requests; the port stands for nothing. */
+    mbit: z.number().positive().max(loadBounds.mbit),
+  }),
+  z.strictObject({
+    purpose: z.literal('syn-flood'),
+    address,
+    port,
+    seconds,
+    /** Connection attempts a second. */
+    packetsPerSecond: z.number().int().positive().max(loadBounds.packetsPerSecond),
+  }),
+  z.strictObject({
     purpose: z.literal('honest-surge'),
     address,
     port,
@@ -57,6 +79,8 @@ export interface Surroundings {
 /** Which host may send, and which addresses of which hosts it may send to, by purpose. */
 const allowed: Record<LoadRequest['purpose'], { from: string; to: string; kinds: readonly string[] }> = {
   'udp-flood': { from: 'bot', to: 'site', kinds: ['primary', 'secondary'] },
+  'icmp-flood': { from: 'bot', to: 'site', kinds: ['primary'] },
+  'syn-flood': { from: 'bot', to: 'site', kinds: ['primary'] },
   'node-flood': { from: 'bot', to: 'overlay', kinds: ['global'] },
   'honest-surge': { from: 'client', to: 'site', kinds: ['primary'] },
 };
@@ -211,7 +235,10 @@ export const PAYLOAD_BYTES = 1472;
 export const PACKET_BYTES = PAYLOAD_BYTES + 28;
 
 /** Packets that a flood sends at most. */
-export function packetCount(request: { mbit: number; seconds: number }): number {
+export function packetCount(
+  request: { seconds: number } & ({ mbit: number } | { packetsPerSecond: number }),
+): number {
+  if ('packetsPerSecond' in request) return Math.ceil(request.packetsPerSecond * request.seconds);
   return Math.ceil((request.mbit * 1e6 * request.seconds) / 8 / PACKET_BYTES);
 }
 

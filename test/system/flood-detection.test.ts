@@ -78,6 +78,36 @@ describe.skipIf(process.getuid?.() !== 0)('a real flood on a real congested link
     for (const { offeredMbit } of sent) expect(offeredMbit).toBeLessThan(21);
   });
 
+  test('SYN and ICMP floods are told apart, each within half a second', { timeout: 60_000 }, async () => {
+    for (const [purpose, change] of [
+      ['syn-flood', { packetsPerSecond: 2000 }],
+      ['icmp-flood', { mbit: 15 }],
+    ] as const) {
+      const { program, events } = await site();
+      const { mbit: _, ...bounds } = flood({ seconds: 2 });
+      const senders = bots.map((bot) =>
+        lab.start(bot, 'host-program.ts', ['flood'], { ...bounds, purpose, ...change }),
+      );
+      const begun = await Promise.all(
+        senders.map(async (sender) => (await sender.seen('firstPacketAt')).firstPacketAt as number),
+      );
+      const sent = await Promise.all(
+        senders.map(async (sender) => (await sender.seen('summary')).summary as { packets: number }),
+      );
+      await program.seen('cleared');
+      program.release();
+      await program.ended;
+      const alarm = events()[0];
+      if (alarm?.type !== 'alarm') throw new Error('no alarm');
+      const detectedMs = alarm.alarm.detectedAt - Math.min(...begun);
+      console.info(JSON.stringify({ purpose, detectedMs, sent, evidence: alarm.alarm.evidence.sentence }));
+      expect(events().map((event) => event.type)).toEqual(['alarm', 'cleared']);
+      expect(alarm.alarm.kind).toBe(purpose);
+      expect(detectedMs).toBeLessThanOrEqual(500);
+      for (const { packets } of sent) expect(packets).toBeGreaterThan(100);
+    }
+  });
+
   test('an honest surge, down or up, fills the link and raises no alarm', { timeout: 60_000 }, async () => {
     for (const uploadBytes of [0, 200_000]) {
       const { program, events } = await site();
@@ -112,9 +142,11 @@ describe.skipIf(process.getuid?.() !== 0)('a real flood on a real congested link
   });
 
   test('a flood is refused from a host that is no bot, and at any other target', {
-    timeout: 30_000,
+    timeout: 60_000,
   }, async () => {
     for (const [host, change] of [
+      ['client-1', { purpose: 'icmp-flood' }],
+      ['bot-1', { purpose: 'icmp-flood', address: '8.8.8.8' }],
       ['client-1', {}],
       ['site', {}],
       ['bot-1', { address: '198.18.100.1' }],

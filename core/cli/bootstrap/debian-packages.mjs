@@ -15,6 +15,7 @@ export const debianPackages = {
     { name: 'iproute2', why: 'makes the network namespaces, links and queues of the lab' },
     { name: 'nftables', why: 'the rules of the ISPs, and the fence around a pod while it moves' },
     { name: 'ethtool', why: 'switches offloads off, so that a flood hurts as a real one does' },
+    { name: 'hping3', why: 'sends the SYN and ICMP floods of drills inside the lab' },
     { name: 'tini', why: 'the first process of every lab host, which reaps the others' },
     { name: 'socat', why: 'joins the sockets that SSH travels through' },
     { name: 'sshfs', why: 'the lifeline to the storage that stays behind' },

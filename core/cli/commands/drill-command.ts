@@ -1,3 +1,4 @@
+import { drillKindSchema } from '../../contract/domain.ts';
 import { MoveError } from '../../runtime/errors.ts';
 import type { Command } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
@@ -12,7 +13,7 @@ export const drillCommand: Command = {
   path: ['drill', 'run'],
   summary:
     'Runs a bounded attack inside the lab and prints its report. Exit code 0 when the verdict is true. The service is brought home first.',
-  positionals: [{ name: 'KIND', docs: 'udp-flood, node-flood, quiet-minute or honest-surge' }],
+  positionals: [{ name: 'KIND', docs: `One of ${drillKindSchema.options.join(', ')}` }],
   options: {
     to: optionsOf('drill.start').to ?? { type: 'text', docs: 'The site to move to.' },
     keep: { type: 'flag', docs: 'Leave lab and control plane running where this command started them.' },

@@ -1,6 +1,7 @@
 import type { LinkSample } from './link-sample.ts';
 
-export type AttackKind = 'udp-flood' | 'syn-flood';
+export const linkAttackKinds = ['udp-flood', 'icmp-flood', 'syn-flood'] as const;
+export type AttackKind = (typeof linkAttackKinds)[number];
 
 /** The figures an alarm rests on, and the same as a sentence for people. */
 export interface AttackEvidence {
@@ -13,7 +14,10 @@ export interface AttackEvidence {
   meanPacketBytes: number;
   /** Share of the packets that nobody here had asked for. */
   unsolicitedShare: number;
-  synCookiesPerSecond: number;
+  /** Share of these that were ICMP messages. */
+  icmpShare: number;
+  /** Connection attempts that were never completed, a second. */
+  vainAttemptsPerSecond: number;
   /** Milliseconds over which these figures were taken. */
   windowMs: number;
   sentence: string;
@@ -47,8 +51,8 @@ export interface AttackDetectorOptions {
   fullShare?: number;
   /** Share of unsolicited packets at which what fills it counts as a flood. Default 0.5. */
   unsolicitedShare?: number;
-  /** SYN cookies a second that are sent in vain before that counts as a SYN flood. Default 200. */
-  vainCookiesPerSecond?: number;
+  /** Connection attempts a second that are never completed before that counts as a SYN flood. Default 200. */
+  vainAttemptsPerSecond?: number;
   /** Milliseconds below every threshold after which an alarm is cleared. Default 2000. */
   clearAfterMs?: number;
 }
@@ -63,21 +67,27 @@ const KEPT_READINGS = 256;
  * alarms come out; it does no input or output and has no clock.
  *
  * A UDP or ICMP flood is a primary link that is filled *and* filled with packets that nobody here had asked
- * for: to a port without a listener, to a socket that is full, ICMP, or such as a firewall dropped. An honest
- * surge fills the link too, in either direction, but with TCP segments of connections that exist. A SYN flood is
- * many SYN cookies of which hardly any comes back: a crowd completes its handshakes.
+ * for: to a port without a listener, to a socket that is full, ICMP, or such as a firewall dropped; most of them tell
+ * which of the two it is. An honest surge fills the link too, in either direction, but with TCP segments of
+ * connections that exist. A SYN flood is
+ * many SYN cookies of which hardly any comes back: a crowd completes its handshakes. Half-open connections that are
+ * reset are no sign: a service that is too slow to accept has them from honest people who gave up.
  */
 export class AttackDetector {
   readonly #options: Required<AttackDetectorOptions>;
   readonly #readings: LinkSample[] = [];
-  readonly #tracks: Record<AttackKind, Track> = { 'udp-flood': newTrack(), 'syn-flood': newTrack() };
+  readonly #tracks: Record<AttackKind, Track> = {
+    'udp-flood': newTrack(),
+    'icmp-flood': newTrack(),
+    'syn-flood': newTrack(),
+  };
 
   constructor(options: AttackDetectorOptions) {
     this.#options = {
       windowMs: 75,
       fullShare: 0.75,
       unsolicitedShare: 0.5,
-      vainCookiesPerSecond: 200,
+      vainAttemptsPerSecond: 200,
       clearAfterMs: 2000,
       ...options,
     };
@@ -110,7 +120,7 @@ export class AttackDetector {
     const short = figuresBetween(last, sample, this.#options.capacityMbit);
     const long = figuresBetween(first, sample, this.#options.capacityMbit);
     const whole = long.windowMs >= this.#options.windowMs;
-    return (['udp-flood', 'syn-flood'] as const).flatMap((kind) =>
+    return linkAttackKinds.flatMap((kind) =>
       this.#follow(kind, last, sample, this.#signs(kind, short), whole && this.#signs(kind, long), long),
     );
   }
@@ -118,13 +128,14 @@ export class AttackDetector {
   #signs(kind: AttackKind, figures: Figures): boolean {
     if (kind === 'syn-flood') {
       return (
-        figures.vainCookiesPerSecond >= this.#options.vainCookiesPerSecond &&
-        figures.vainCookiesPerSecond >= 0.8 * figures.synCookiesPerSecond
+        figures.vainAttemptsPerSecond >= this.#options.vainAttemptsPerSecond &&
+        figures.vainAttemptsPerSecond >= 0.8 * figures.cookiesPerSecond
       );
     }
     return (
       figures.utilisation >= this.#options.fullShare &&
-      figures.unsolicitedShare >= this.#options.unsolicitedShare
+      figures.unsolicitedShare >= this.#options.unsolicitedShare &&
+      figures.icmpShare > 0.5 === (kind === 'icmp-flood')
     );
   }
 
@@ -177,7 +188,8 @@ function newTrack(): Track {
 }
 
 interface Figures extends Omit<AttackEvidence, 'sentence'> {
-  vainCookiesPerSecond: number;
+  /** Attempts that were answered by a cookie: while there is room for half-open connections there are none. */
+  cookiesPerSecond: number;
 }
 
 function figuresBetween(from: LinkSample, to: LinkSample, capacityMbit: number): Figures {
@@ -186,7 +198,8 @@ function figuresBetween(from: LinkSample, to: LinkSample, capacityMbit: number):
   const bytes = to.receivedBytes - from.receivedBytes;
   const packets = to.receivedPackets - from.receivedPackets;
   const dropped = Math.max(0, to.ipReceived - from.ipReceived - (to.ipUsed - from.ipUsed));
-  const unsolicited = to.udpUnwanted - from.udpUnwanted + (to.icmpReceived - from.icmpReceived) + dropped;
+  const icmp = to.icmpReceived - from.icmpReceived;
+  const unsolicited = to.udpUnwanted - from.udpUnwanted + icmp + dropped;
   const cookies = to.synCookiesSent - from.synCookiesSent;
   const inboundMbit = (bytes * 8 * perSecond) / 1e6;
   return {
@@ -195,8 +208,9 @@ function figuresBetween(from: LinkSample, to: LinkSample, capacityMbit: number):
     packetsPerSecond: packets * perSecond,
     meanPacketBytes: packets === 0 ? 0 : bytes / packets,
     unsolicitedShare: packets === 0 ? 0 : Math.min(1, unsolicited / packets),
-    synCookiesPerSecond: cookies * perSecond,
-    vainCookiesPerSecond:
+    icmpShare: unsolicited <= 0 ? 0 : Math.min(1, icmp / unsolicited),
+    cookiesPerSecond: cookies * perSecond,
+    vainAttemptsPerSecond:
       Math.max(0, cookies - (to.synCookiesReceived - from.synCookiesReceived)) * perSecond,
     windowMs,
   };
@@ -207,13 +221,13 @@ function wentBackwards(from: LinkSample, to: LinkSample): boolean {
 }
 
 function evidenceOf(kind: AttackKind, figures: Figures, capacityMbit: number): AttackEvidence {
-  const { vainCookiesPerSecond, ...rest } = figures;
+  const { cookiesPerSecond: _, ...rest } = figures;
   const sentence =
-    kind === 'udp-flood'
-      ? `The primary link takes in ${figures.inboundMbit.toFixed(1)} of its ${capacityMbit} Mbit/s, and ` +
+    kind === 'syn-flood'
+      ? `${Math.round(figures.vainAttemptsPerSecond)} connection attempts a second are never completed, while the primary ` +
+        `link takes in ${Math.round(figures.packetsPerSecond)} packets a second of ${Math.round(figures.meanPacketBytes)} bytes.`
+      : `The primary link takes in ${figures.inboundMbit.toFixed(1)} of its ${capacityMbit} Mbit/s, and ` +
         `${Math.round(figures.unsolicitedShare * 100)}% of the ${Math.round(figures.packetsPerSecond)} packets a second ` +
-        'are nothing that anybody here asked for.'
-      : `${Math.round(vainCookiesPerSecond)} connection attempts a second are never completed, while the primary ` +
-        `link takes in ${Math.round(figures.packetsPerSecond)} packets a second of ${Math.round(figures.meanPacketBytes)} bytes.`;
+        `are ${kind === 'icmp-flood' ? 'ICMP messages and others' : 'nothing'} that ${kind === 'icmp-flood' ? 'nobody' : 'anybody'} here asked for.`;
   return { ...rest, sentence };
 }

@@ -22,7 +22,7 @@ export interface LinkSample {
    */
   ipReceived: number;
   ipUsed: number;
-  /** Host and pod: SYN cookies sent, and such as came back valid. */
+  /** Host and pods: SYN cookies sent, and such as came back valid. */
   synCookiesSent: number;
   synCookiesReceived: number;
 }

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 import { type Clock, systemClock } from '../../runtime/clock.ts';
 import { MoveError } from '../../runtime/errors.ts';
 import { type LinkSample, readDevice, readTable } from './link-sample.ts';
@@ -27,9 +27,8 @@ export class LinkSampler {
   readonly #directory: string;
   readonly #buffer = Buffer.allocUnsafe(BUFFER_BYTES);
   #files: { device: number; snmp: number; netstat: number } | undefined;
-  #pod: number | undefined;
-  #podCookies: [number, number] = [0, 0];
-  #podBase: [number, number] = [0, 0];
+  readonly #pods = new Map<number, { first: Attempts; latest: Attempts }>();
+  #left: Attempts = [0, 0];
   #timer: NodeJS.Timeout | undefined;
 
   constructor(options: LinkSamplerOptions) {
@@ -40,18 +39,21 @@ export class LinkSampler {
   }
 
   /**
-   * Counts the SYN cookies of a pod's own network namespace too, given any process in it; undefined lets go
-   * of the pod. Let go before a pod's namespace is to vanish: the open file keeps it alive.
+   * Counts the connection attempts in the pods' own network namespaces too, given any process in each. No file
+   * of theirs is kept open: it would keep a namespace alive that is to vanish.
    */
-  watchPod(processId: number | undefined): void {
-    if (this.#pod !== undefined) closeSync(this.#pod);
-    this.#pod = undefined;
+  watchPods(processIds: readonly number[]): void {
     // What earlier pods have counted stays counted, so that the sums only grow.
-    this.#podBase = this.#podCookies;
-    if (processId === undefined) return;
-    this.#pod = this.#open(`/proc/${processId}/net/netstat`);
-    const [sent, received] = this.#cookies(this.#pod);
-    this.#podBase = [this.#podBase[0] - sent, this.#podBase[1] - received];
+    for (const [processId, pod] of this.#pods) {
+      if (processIds.includes(processId)) continue;
+      this.#pods.delete(processId);
+      this.#left = sum(this.#left, difference(pod.latest, pod.first));
+    }
+    for (const processId of processIds) {
+      if (this.#pods.has(processId)) continue;
+      const first = readAttempts(processId);
+      if (first !== undefined) this.#pods.set(processId, { first, latest: first });
+    }
   }
 
   /**
@@ -72,10 +74,10 @@ export class LinkSampler {
     const ip = readTable(snmp, 'Ip: ', ['InReceives', 'InDelivers', 'ForwDatagrams']);
     const udp = readTable(snmp, 'Udp: ', ['NoPorts', 'RcvbufErrors']);
     const icmp = readTable(snmp, 'Icmp: ', ['InMsgs']);
-    const own = this.#cookies(this.#files.netstat);
-    if (this.#pod !== undefined) {
-      const pod = this.#cookies(this.#pod);
-      this.#podCookies = [this.#podBase[0] + pod[0], this.#podBase[1] + pod[1]];
+    let attempts = sum(attemptsIn(this.#read(this.#files.netstat)), this.#left);
+    for (const [processId, pod] of this.#pods) {
+      pod.latest = readAttempts(processId) ?? pod.latest;
+      attempts = sum(attempts, difference(pod.latest, pod.first));
     }
     return {
       at,
@@ -85,8 +87,8 @@ export class LinkSampler {
       icmpReceived: icmp[0]!,
       ipReceived: ip[0]!,
       ipUsed: ip[1]! + ip[2]!,
-      synCookiesSent: own[0] + this.#podCookies[0],
-      synCookiesReceived: own[1] + this.#podCookies[1],
+      synCookiesSent: attempts[0],
+      synCookiesReceived: attempts[1],
     };
   }
 
@@ -115,12 +117,6 @@ export class LinkSampler {
     this.#timer = undefined;
     if (this.#files !== undefined) for (const file of Object.values(this.#files)) closeSync(file);
     this.#files = undefined;
-    this.watchPod(undefined);
-  }
-
-  #cookies(file: number): [number, number] {
-    const [sent, received] = readTable(this.#read(file), 'TcpExt: ', ['SyncookiesSent', 'SyncookiesRecv']);
-    return [sent!, received!];
   }
 
   #open(path: string): number {
@@ -155,3 +151,23 @@ export class LinkSampler {
     );
   }
 }
+
+/** SYN cookies sent, and those that came back. */
+type Attempts = readonly [number, number];
+
+function attemptsIn(netstat: string): Attempts {
+  const [sent, received] = readTable(netstat, 'TcpExt: ', ['SyncookiesSent', 'SyncookiesRecv']);
+  return [sent!, received!];
+}
+
+/** Undefined when the process is gone, and its namespace perhaps with it. */
+function readAttempts(processId: number): Attempts | undefined {
+  try {
+    return attemptsIn(readFileSync(`/proc/${processId}/net/netstat`, 'latin1'));
+  } catch {
+    return undefined;
+  }
+}
+
+const sum = (a: Attempts, b: Attempts): Attempts => [a[0] + b[0], a[1] + b[1]];
+const difference = (a: Attempts, b: Attempts): Attempts => [a[0] - b[0], a[1] - b[1]];

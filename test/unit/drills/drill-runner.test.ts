@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { type DrillPlan, planDrill } from '../../../core/drills/drill-plan.ts';
 import type { DrillEvent, DrillPorts } from '../../../core/drills/drill-ports.ts';
 import { runDrill } from '../../../core/drills/drill-runner.ts';
+import type { DrillAlarm } from '../../../core/drills/judge-drill.ts';
 import type { ProbeSample } from '../../../core/measure/probe-sample.ts';
 import { MoveError } from '../../../core/runtime/errors.ts';
 import { drillClock, moveAt } from './drill-world.ts';
@@ -23,7 +24,7 @@ class World {
   moves = true;
   nodeReturns = true;
   preparation = async (_signal: AbortSignal): Promise<readonly string[]> => [];
-  #alarm: ((at: number) => void) | undefined;
+  #alarm: ((alarm: DrillAlarm) => void) | undefined;
 
   readonly ports: DrillPorts = {
     clock: this.clock,
@@ -97,7 +98,7 @@ class World {
       const firstPacketAt = this.clock.now();
       this.floodStartedAt = Math.min(this.floodStartedAt, firstPacketAt);
       first.resolve(firstPacketAt);
-      this.clock.after(110, () => this.#alarm?.(this.clock.now()));
+      this.clock.after(110, () => this.#alarm?.({ detectedAt: this.clock.now(), kind: 'udp-flood' }));
       this.clock.after(8000, () => {
         this.running.delete(sender);
         finished.resolve({ firstPacketAt, lastPacketAt: firstPacketAt + 8000, offeredMbit: 20 });

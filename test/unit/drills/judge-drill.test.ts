@@ -11,6 +11,8 @@ const FROZEN = FLOOD + 350;
 const ANSWERED = FROZEN + 262;
 const END = FLOOD + 12_000;
 
+const alarmAt = (detectedAt: number) => ({ detectedAt, kind: 'udp-flood' as const });
+
 /** A drill that went as hoped: detected after 110 ms, away for 262 ms, the direct person stuck. */
 function hoped(change: Partial<DrillObservations> = {}): DrillObservations {
   return {
@@ -31,7 +33,7 @@ function hoped(change: Partial<DrillObservations> = {}): DrillObservations {
     nodeReturn: undefined,
     ringViolations: null,
     preparation: [],
-    alarmsAt: [FLOOD + 110],
+    alarms: [alarmAt(FLOOD + 110)],
     decidedAt: FLOOD + 160,
     move: moveAt(FROZEN),
     overlay: samplesOf(START, END, (at) =>
@@ -96,9 +98,9 @@ for (const [name, change, statement] of [
     },
     /away for at most a second/,
   ],
-  ['a late alarm', { alarmsAt: [FLOOD + 501] }, /detected within/],
-  ['no alarm', { alarmsAt: [] }, /detected within/],
-  ['an alarm only before the flood', { alarmsAt: [FLOOD - 100] }, /detected within/],
+  ['a late alarm', { alarms: [alarmAt(FLOOD + 501)] }, /detected within/],
+  ['no alarm', { alarms: [] }, /detected within/],
+  ['an alarm only before the flood', { alarms: [alarmAt(FLOOD - 100)] }, /detected within/],
   ['no move', { move: undefined, decidedAt: undefined }, /away for at most a second/],
   [
     'slow answers for longer than three seconds',
@@ -143,7 +145,7 @@ test('a quiet minute and an honest surge hold without an alarm, and fail with on
     direct: samplesOf(START, END),
     move: undefined,
     decidedAt: undefined,
-    alarmsAt: [],
+    alarms: [],
   };
   const quiet = hoped({ ...calm, kind: 'quiet-minute', load: undefined });
   expect(judgeDrill(quiet)).toMatchObject({
@@ -151,10 +153,10 @@ test('a quiet minute and an honest surge hold without an alarm, and fail with on
     detectedMs: null,
     attack: { kind: 'none', bots: [] },
   });
-  expect(judgeDrill({ ...quiet, alarmsAt: [FLOOD + 5] }).verdict).toBe(false);
+  expect(judgeDrill({ ...quiet, alarms: [alarmAt(FLOOD + 5)] }).verdict).toBe(false);
   const surge = hoped({ ...calm, kind: 'honest-surge' });
   expect(judgeDrill(surge)).toMatchObject({ verdict: true, attack: { kind: 'honest-surge' } });
-  expect(judgeDrill({ ...surge, alarmsAt: [FLOOD + 5] }).verdict).toBe(false);
+  expect(judgeDrill({ ...surge, alarms: [alarmAt(FLOOD + 5)] }).verdict).toBe(false);
   expect(judgeDrill({ ...surge, move: moveAt(FROZEN) }).verdict).toBe(false);
   expect(judgeDrill({ ...surge, load: { ...surge.load!, offeredMbit: 0 } }).verdict).toBe(false);
 });
@@ -197,4 +199,27 @@ test('two reports compare figure by figure', () => {
     wireBytes: 'same',
     overlayFailures: 'same',
   });
+});
+
+test('a SYN flood is judged by its class, and by what else it was taken for', () => {
+  const syn = { detectedAt: FLOOD + 210, kind: 'syn-flood' as const };
+  const right = hoped({
+    kind: 'syn-flood',
+    alarms: [syn],
+    overlay: samplesOf(START, END),
+    direct: samplesOf(START, END),
+  });
+  expect(judgeDrill(right)).toMatchObject({
+    verdict: true,
+    detectedMs: 210,
+    detectedClass: 'syn-flood',
+    falseClasses: [],
+  });
+  const other = judgeDrill({ ...right, alarms: [alarmAt(FLOOD + 100), syn] });
+  expect(other).toMatchObject({ verdict: false, detectedClass: 'udp-flood', falseClasses: ['udp-flood'] });
+  expect(failedOf(other)).toEqual(['It is taken for nothing else.']);
+  expect(failedOf(judgeDrill({ ...right, alarms: [{ ...syn, detectedAt: FLOOD + 501 }] }))).toEqual([
+    'The attack is recognised as what it is within half a second.',
+  ]);
+  expect(failedOf(judgeDrill({ ...right, move: undefined }))).toContain('The service moves away from it.');
 });

@@ -85,6 +85,21 @@ describe('what is allowed', () => {
     expect(() => judgeTarget({ ...storm, seconds: 60, mbit: 200, port: 0 }, onBot())).toThrow(refusal);
   });
 
+  test('a bot sends SYN and ICMP floods to a primary address only, within bounds', () => {
+    const { mbit: _, ...base } = flood;
+    const syn = { ...base, purpose: 'syn-flood', packetsPerSecond: 1000 };
+    const icmp = { ...flood, purpose: 'icmp-flood' };
+    for (const request of [syn, icmp]) {
+      expect(judgeTarget(request, onBot())).toEqual(request);
+      expect(() => judgeTarget(request, onClient)).toThrow(refusal);
+      for (const address of ['10.1.0.11', '198.18.100.1', '198.18.100.101', '8.8.8.8', '127.0.0.1'])
+        expect(() => judgeTarget({ ...request, address }, onBot())).toThrow(refusal);
+    }
+    expect(() => judgeTarget({ ...syn, packetsPerSecond: 10_001 }, onBot())).toThrow(refusal);
+    expect(() => judgeTarget({ ...syn, mbit: 1 }, onBot())).toThrow(refusal);
+    expect(() => judgeTarget({ ...icmp, seconds: 61 }, onBot())).toThrow(refusal);
+  });
+
   test('the control plane hears the same early', () => {
     expect(refuseEarly(flood, manifest)).toEqual(flood);
     expect(() => refuseEarly({ ...flood, address: '198.18.100.1' }, manifest)).toThrow(refusal);

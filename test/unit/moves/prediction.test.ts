@@ -73,6 +73,9 @@ function moved(service: string, dump: number, restore: number, more: Partial<Mov
     sessionsCarried: 1,
     sessionsLost: 0,
     error: null,
+    progress: null,
+    failure: null,
+    owed: null,
     ...more,
   };
 }

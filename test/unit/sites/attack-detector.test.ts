@@ -185,3 +185,11 @@ test('a restart of the counters, a clock that stands still and a long gap raise 
   };
   expect(detector.observe(afterGap)).toEqual([]);
 });
+
+test('ICMP that fills the link is an ICMP flood and no UDP flood', () => {
+  const detector = new AttackDetector({ capacityMbit: 20 });
+  const counters = new Counters();
+  expect(feed(detector, counters.run(2000, quiet))).toEqual([]);
+  const events = feed(detector, counters.run(2000, { icmpInMbit: 18, udpInMbit: 1, tcpInMbit: 0.2 }));
+  expect(events).toMatchObject([{ type: 'alarm', alarm: { kind: 'icmp-flood', severity: 'critical' } }]);
+});

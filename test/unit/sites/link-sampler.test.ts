@@ -32,7 +32,7 @@ test("this machine's own counters can be read, and grow", () => {
     const second = sampler.sample();
     expect(second.monotonic).toBeGreaterThan(first.monotonic);
     expect(second.receivedBytes).toBeGreaterThanOrEqual(first.receivedBytes);
-    sampler.watchPod(process.pid);
+    sampler.watchPods([process.pid]);
     expect(sampler.sample().synCookiesSent).toBeGreaterThanOrEqual(first.synCookiesSent);
   } finally {
     sampler.close();
