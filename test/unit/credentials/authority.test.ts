@@ -238,6 +238,7 @@ describe('authority', () => {
           profile: profile.name,
           name,
           addresses,
+          ...(profile.name === 'organisation' ? { services: ['shop.example'], sites: ['b1'] } : {}),
           lifetimeMs,
           key: (await keyFor(name)).key,
         });
