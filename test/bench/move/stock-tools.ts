@@ -212,7 +212,7 @@ echo "wire $(stat -c %s ${base}/sent)"
   }
 
   async #startClient() {
-    const file = '/root/stock-client.ts';
+    const file = '/tmp/stock-client.ts';
     const { hosts } = this.#world;
     await hosts.write('client-1', file, readFileSync(path.join(import.meta.dirname, 'stock-client.ts')));
     const program = await hosts.start('client-1', `exec /opt/move/bin/node ${file}`);

@@ -18,7 +18,7 @@ export class Viewer {
 
   /** Connects to a port of the host itself, such as a forwarder's. @throws Error when no picture comes. */
   static async start(hosts: LabHosts, host: string, port: number): Promise<Viewer> {
-    const file = `/root/frame-viewer-${port}.ts`;
+    const file = `/tmp/frame-viewer-${port}.ts`;
     await hosts.write(host, file, readFileSync(path.join(import.meta.dirname, 'frame-viewer.ts')));
     const viewer = new Viewer(await hosts.start(host, `exec /opt/move/bin/node ${file}`));
     try {

@@ -71,6 +71,7 @@ describe.skipIf(!onPath('openssl'))('openssl (skipped: it is not installed)', ()
         profile: profile.name,
         name,
         addresses: profile.addresses === 'required' ? ['127.0.0.1', 'fd00::1'] : undefined,
+        ...(profile.name === 'organisation' ? { services: ['guest.example'], sites: ['b1'] } : {}),
         key: (await keyFor(name)).key,
       });
       const path = file(`${profile.name}.pem`, certificatePem);
