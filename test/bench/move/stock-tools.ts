@@ -197,14 +197,14 @@ Host target
       `set -e; mkdir -p ${image} /var/lib/move/stock/upper`,
       `zstd -dc | tar -C / --xattrs --xattrs-include='*' -xpf -`,
       mountRoot(this.#service),
-      `runc --criu ${base}/criu restore -d --bundle ${base} --image-path ${image} --work-path ${base}/work --tcp-established --file-locks stock </dev/null >${base}/out 2>&1 || { { cat ${base}/out; grep Error ${base}/work/restore.log; } >&2; exit 1; }`,
+      `runc --criu ${base}/criu restore -d --bundle ${base} --image-path ${image} --work-path ${base}/criu-work --tcp-established --file-locks stock </dev/null >${base}/out 2>&1 || { { cat ${base}/out; grep Error ${base}/criu-work/restore.log; } >&2; exit 1; }`,
     ].join('\n');
     return `set -e
-mkdir -p ${image} ${base}/work
+mkdir -p ${image} ${base}/criu-work
 began=$(date +%s%3N)
 ip netns exec stock nft 'table inet stop { chain i { type filter hook input priority -400; iif != "lo" drop; }; chain o { type filter hook output priority 400; oif != "lo" drop; }; }'
 runc pause stock
-runc --criu ${base}/criu checkpoint --image-path ${image} --work-path ${base}/work --leave-running --tcp-established --file-locks stock >${base}/out 2>&1 || { { cat ${base}/out; grep Error ${base}/work/dump.log; } >&2; exit 1; }
+runc --criu ${base}/criu checkpoint --image-path ${image} --work-path ${base}/criu-work --leave-running --tcp-established --file-locks stock >${base}/out 2>&1 || { { cat ${base}/out; grep Error ${base}/criu-work/dump.log; } >&2; exit 1; }
 tar -C / --xattrs --xattrs-include='*' -cf - ${image.slice(1)} var/lib/move/stock/upper | zstd -1 | tee ${base}/sent | ssh -F ${base}/ssh_config target ${quote(restore)}
 echo "began $began"
 echo "wire $(stat -c %s ${base}/sent)"
@@ -248,7 +248,7 @@ const clear = `ip netns exec stock nft delete table inet stop 2>/dev/null
 runc kill --all stock KILL 2>/dev/null; runc resume stock 2>/dev/null
 for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15; do runc delete -f stock 2>/dev/null; runc state stock >/dev/null 2>&1 || break; sleep 0.1; done
 umount -l ${base}/root 2>/dev/null
-rm -rf ${image} ${base}/work ${base}/sent /var/lib/move/stock/upper /var/lib/move/stock/work
+rm -rf ${image} ${base}/criu-work ${base}/sent /var/lib/move/stock/upper /var/lib/move/stock/work
 true`;
 
 /** The bundle of a pod as runc runs it: the same root, network and rights as ours. */
