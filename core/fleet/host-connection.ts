@@ -89,7 +89,8 @@ export class HostConnection {
               ),
         );
       };
-      client.once('error', onError);
+      // A connection that fails may tell more than one error, the second when its transport has gone.
+      client.on('error', onError);
       client.connect({
         sock: options.transport as never,
         username: options.user,

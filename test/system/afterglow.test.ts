@@ -41,7 +41,11 @@ describe.skipIf(why !== null)(`the old address of a service that has moved${why 
       seen: { answered: true, status: 200 },
       truth: { site: 'b1', atHome: false, answeredBy: 'a decoy' },
     });
-    expect(view.decoy?.requests).toBeGreaterThan(0);
+    await until(
+      'the decoy has told of the request',
+      async () => ((await show()).decoy?.requests ?? 0) > 0,
+      10_000,
+    );
     // It is nobody's process: no key, no state directory, and it comes last for the processor.
     const processes = await world.hosts.run('a1', 'ps -eo uid,ni,args | grep "[a]gent.mjs decoy"');
     expect(processes.stdout.trim()).toMatch(/^65534\s+19\s/);

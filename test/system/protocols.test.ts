@@ -238,7 +238,7 @@ describe.skipIf(why !== null)(`what people's programs speak survives a move${why
       );
     };
     const typed = async (site: string, word: string) => {
-      await inside(`xdotool mousemove 200 450 type --delay 30 'echo ${word} >> /tmp/typed
+      await inside(`xdotool mousemove 200 450 click 1 type --delay 30 'echo ${word} >> /tmp/typed
 '`);
       const file = '/var/lib/move/pods/desktop-example/root/tmp/typed';
       await until(

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { type AddressInfo, createConnection, createServer, type Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
+import { type Duplex, duplexPair } from 'node:stream';
 import ssh2 from 'ssh2';
 import { afterEach, expect, it } from 'vitest';
 import { HostConnection } from '../../../core/fleet/host-connection.ts';
@@ -93,4 +93,20 @@ it('counts a program as ended that was told to and whose host says nothing more'
   far.pause();
   program.kill();
   expect(await program.exited).toBeNull();
+});
+
+it('is refused once when a host stays silent and its transport goes afterwards: what ssh2 tells then ends nothing else', async () => {
+  const [near] = duplexPair();
+  // `net.Socket` would end with the client; a channel of another connection ends by itself, and later.
+  near.destroy = () => near;
+  const opening = HostConnection.open({
+    host: 'host',
+    transport: near,
+    user: 'root',
+    privateKey: keys.private,
+    hostKey,
+    deadlineMs: 50,
+  });
+  await expect(opening).rejects.toMatchObject({ code: 'HOST_UNREACHABLE' });
+  near.emit('close');
 });
