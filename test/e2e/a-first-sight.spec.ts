@@ -31,7 +31,7 @@ test('every room shows the real thing, by its key', async ({ page }) => {
     ['Credentials', /seat at client-1/],
     ['Latency', /Overlay against direct/],
     ['Drills', /Start the flood/],
-    ['Journal', /Policy of shop\.example: approve\./],
+    ['Journal', /Policy of shop\.example: approve,/],
     ['Map', /nodes/],
   ];
   for (const [index, [room, words]] of shown.entries()) {

@@ -35,13 +35,13 @@ export const debianPackages = {
     { name: 'tesseract-ocr', why: 'tries to read the images of the human test in tests and its bench' },
     { name: 'tigervnc-viewer', why: 'looks at the sample desktop across a move in tests' },
     { name: 'xdotool', why: 'types into that viewer in tests' },
+    { name: 'iputils-ping', why: 'measures round trips between the hosts of a lab in tests' },
     { name: 'apache2-utils', why: 'makes an honest surge of requests in tests' },
   ],
   'bench-packages': [
     { name: 'haproxy', why: 'the path through the overlay is measured beside a chain of it' },
-    { name: 'runc', why: 'the pod runtime is measured beside it' },
+    { name: 'runc', why: 'the pod runtime and the moves are measured beside a checkpoint and restore by it' },
     { name: 'apache2-bin', why: 'the origin that the measured paths lead to' },
-    { name: 'runc', why: 'moves are measured beside a checkpoint and restore by it' },
     { name: 'zstd', why: 'packs the checkpoints of those moves' },
   ],
 };
