@@ -86,7 +86,7 @@ export class Lookup {
   async #findOwners(): Promise<{ from: Answered; owners: Peer[] }> {
     for (;;) {
       const best = this.#closestAnswered();
-      const owners = best?.answer.successors.filter((peer) => this.#usable(peer)) ?? [];
+      const owners = best?.answer.successors.filter((peer) => this.#usable(peer, best.peer)) ?? [];
       if (best && owners[0] && owns(best.peer.identifier, this.#key, owners[0].identifier)) {
         return { from: best, owners };
       }
@@ -155,9 +155,13 @@ export class Lookup {
     }
   }
 
-  /** A slow member before the key is passed by; whoever is after the key was never asked to step. */
-  #usable(peer: Peer): boolean {
-    return !this.#gone.has(peer.identifier) && !this.#slow.has(peer.identifier);
+  /**
+   * A slow member before the key is passed by, and not one after it: that one may own the key, though it was asked to
+   * step in haste, being a contact.
+   */
+  #usable(peer: Peer, from: Peer): boolean {
+    if (this.#gone.has(peer.identifier)) return false;
+    return !this.#slow.has(peer.identifier) || !between(from.identifier, peer.identifier, this.#key);
   }
 
   #count(): void {
