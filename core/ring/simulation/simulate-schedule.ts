@@ -258,11 +258,18 @@ class Schedule {
 
   /**
    * Now and then one that went comes back under its old identifier: at once in a hostile schedule, in a
-   * faithful one when no failure found in its former life can still be held against it.
+   * faithful one when no failure found in its former life can still be held against it, so when no list names it:
+   * who has several dead entries finds them one after the other.
    */
   #someoneGone(): Peer | undefined {
     const waitMs = this.#kind === 'hostile' ? 0 : steadyMs;
-    const ready = this.#gone.filter(({ at }) => at + waitMs <= this.#clock.now());
+    const named = new Set<Identifier>();
+    if (this.#kind === 'faithful')
+      for (const { entries } of [...this.#formerLists, ...this.#lists.values()])
+        for (const identifier of entries) named.add(identifier);
+    const ready = this.#gone.filter(
+      ({ at, peer }) => at + waitMs <= this.#clock.now() && !named.has(peer.identifier),
+    );
     const chosen = ready[this.#random.below(3 * (ready.length || 1))];
     if (chosen) this.#gone.splice(this.#gone.indexOf(chosen), 1);
     return chosen?.peer;
