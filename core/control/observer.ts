@@ -305,7 +305,7 @@ export class Observer {
           const agent = await this.#context.agent(site.id);
           const status = await agent.call('site.status', {}, { deadlineMs: callDeadlineMs });
           this.#patchInto(changes, 'sites', site.id, {
-            pods: status.pods.map((pod) => pod.service),
+            pods: status.pods.filter((pod) => pod.state !== 'stopped').map((pod) => pod.service),
             decoys: (status.decoys ?? []).map((decoy) => decoy.service),
           });
           for (const pod of status.pods)

@@ -8,6 +8,7 @@ import { type ControlContext, serviceOf } from './control-context.ts';
 import { findPod } from './find-pod.ts';
 import { describeLabService } from './lab-service.ts';
 import { layOutSample } from './lay-out-sample.ts';
+import { LostServices } from './lost-services.ts';
 import type { Seating } from './seating.ts';
 import { describeServiceFile, readServiceFile } from './service-file.ts';
 import type { ServiceKeys } from './service-keys.ts';
@@ -15,6 +16,8 @@ import type { ServiceKeys } from './service-keys.ts';
 const startDeadlineMs = 60_000;
 const stopDeadlineMs = 20_000;
 const findAgainMs = 1_000;
+const lookForLostMs = 1_000;
+const reviveAgainMs = { first: 5_000, longest: 60_000 };
 /** The third number of a pod's virtual addresses is one byte. */
 const highestNumber = 255;
 
@@ -30,6 +33,7 @@ export class Services {
   readonly #certifySites: () => Promise<void>;
   readonly #busy = new Set<string>();
   readonly #waits = new Set<() => void>();
+  readonly #lost = new LostServices();
   #stopping = false;
 
   /** `descriptions` is what the context shows as its services; it is filled and changed here. */
@@ -63,6 +67,7 @@ export class Services {
     }
     for (const description of this.#descriptions.values())
       if (store.state.services[description.hostname]) this.#seating.seat(description);
+    this.#lookForLost();
   }
 
   stop(): void {
@@ -339,10 +344,58 @@ export class Services {
     this.#lookAgain(description);
   }
 
+  /** A site that comes back without a service has lost it: nobody else would start it again. */
+  #lookForLost(): void {
+    this.#after(lookForLostMs, () => {
+      for (const id of this.#lost.look(this.#context.store.state)) {
+        const description = this.#descriptions.get(id);
+        if (description && !this.#busy.has(id)) this.#revive(description, reviveAgainMs.first);
+      }
+      this.#lookForLost();
+    });
+  }
+
+  #revive(description: ServiceDescription, pauseMs: number): void {
+    const id = description.hostname;
+    this.#busy.add(id);
+    void this.#startAnew(description)
+      .catch(toMoveError)
+      .then((failure) => {
+        this.#busy.delete(id);
+        if (!failure || this.#descriptions.get(id) !== description) return;
+        this.#context.log(`starting ${id} anew: ${failure.message}`);
+        this.#after(pauseMs, () => {
+          if (this.#descriptions.get(id) !== description || this.#busy.has(id)) return;
+          this.#revive(description, Math.min(2 * pauseMs, reviveAgainMs.longest));
+        });
+      });
+  }
+
+  /** Starts a lost service at its home, after what is left of it where it was; answers why it does not run. */
+  async #startAnew(description: ServiceDescription): Promise<MoveError | null> {
+    const { recorder } = this.#context;
+    const { state } = serviceOf(this.#context, description.hostname);
+    const { found } = await findPod(this.#context, state.id);
+    if (!found) {
+      if (state.state === 'running')
+        recorder.record({
+          kind: 'observation',
+          type: 'service.lost',
+          tone: 'attack',
+          text: `${state.site} answers without ${state.id}: what stood in its memory is lost. It is started anew at ${state.homeSite}.`,
+          subject: state.id,
+          changes: [{ op: 'patch', collection: 'services', id: state.id, value: { state: 'down' } }],
+        });
+      for (const site of new Set([state.site, state.homeSite])) {
+        const agent = await this.#context.agent(site);
+        await agent.call('site.stop', { service: state.id }, { deadlineMs: stopDeadlineMs });
+      }
+    }
+    return await this.#ensure(description);
+  }
+
   #lookAgain(description: ServiceDescription): void {
-    if (this.#stopping) return;
-    const cancel = this.#context.clock.after(findAgainMs, () => {
-      this.#waits.delete(cancel);
+    this.#after(findAgainMs, () => {
       if (
         this.#descriptions.get(description.hostname) !== description ||
         this.#busy.has(description.hostname)
@@ -351,6 +404,14 @@ export class Services {
       void this.#ensure(description).catch((thrown) =>
         this.#context.log(`looking for ${description.hostname}: ${toMoveError(thrown).message}`),
       );
+    });
+  }
+
+  #after(ms: number, then: () => void): void {
+    if (this.#stopping) return;
+    const cancel = this.#context.clock.after(ms, () => {
+      this.#waits.delete(cancel);
+      then();
     });
     this.#waits.add(cancel);
   }

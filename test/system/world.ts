@@ -71,23 +71,32 @@ export class World {
   hosts: LabHosts;
   control: ControlProcess;
   readonly #footprint: Footprint;
+  readonly #jumpingClock: boolean;
 
-  private constructor(home: string, manifest: LabManifest) {
+  private constructor(home: string, manifest: LabManifest, jumpingClock: boolean) {
     this.home = home;
     this.manifest = manifest;
     this.hosts = new LabHosts(manifest);
     this.#footprint = footprint(home);
-    this.control = ControlProcess.spawn(home);
+    this.control = ControlProcess.spawn(home, jumpingClock);
+    this.#jumpingClock = jumpingClock;
   }
 
   /** Brings everything up, by default on the default lab; resolves when the service answers at its home. */
-  static async up(options: { spec?: string } = {}): Promise<World> {
+  static async up({
+    jumpingClock = false,
+    ...options
+  }: {
+    spec?: string;
+    /** Whether the controller's clock can be set: `control.jumpClock`. */
+    jumpingClock?: boolean;
+  } = {}): Promise<World> {
     const home = mkdtempSync(path.join(os.tmpdir(), 'move-world-'));
     const manifest = await startLab({ home, ...options }).catch((error: unknown) => {
       rmSync(home, { recursive: true, force: true });
       throw error;
     });
-    const world = new World(home, manifest);
+    const world = new World(home, manifest, jumpingClock);
     try {
       await world.control.ready();
       await world.until(
@@ -117,7 +126,7 @@ export class World {
 
   /** Starts the control plane again after it was killed, and returns at once: see `control.ready`. */
   respawnControl(): ControlProcess {
-    this.control = ControlProcess.spawn(this.home);
+    this.control = ControlProcess.spawn(this.home, this.#jumpingClock);
     return this.control;
   }
 

@@ -37,6 +37,7 @@ export const debianPackages = {
     { name: 'xdotool', why: 'types into that viewer in tests' },
     { name: 'iputils-ping', why: 'measures round trips between the hosts of a lab in tests' },
     { name: 'apache2-utils', why: 'makes an honest surge of requests in tests' },
+    { name: 'libfaketime', why: 'sets the clock of the controller wrong in chaos runs' },
   ],
   'bench-packages': [
     { name: 'haproxy', why: 'the path through the overlay is measured beside a chain of it' },

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Client } from '../../../core/contract/channel.ts';
@@ -14,6 +14,10 @@ import { attachControl } from '../../../core/control/attach.ts';
 import { until } from './conditions.ts';
 
 export const cliProgram = path.resolve(import.meta.dirname, '../../../dist/cli.mjs');
+
+/** libfaketime: the clock that a program is told is off by what stands in a file. Its monotonic clock stays right. */
+const fakeTime = '/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1';
+const clockFile = (home: string) => path.join(home, 'clock');
 
 const readyLimitMs = 90_000;
 
@@ -32,10 +36,20 @@ export class ControlProcess {
   }
 
   /** Spawns `move serve` and returns at once; `ready` waits for it. */
-  static spawn(home: string): ControlProcess {
+  static spawn(home: string, jumpingClock = false): ControlProcess {
     const log = openSync(path.join(home, 'control.log'), 'a', 0o600);
+    if (jumpingClock) writeFileSync(clockFile(home), '+0');
     const child = spawn(process.execPath, [cliProgram, 'serve', '--home', home], {
       stdio: ['ignore', 'pipe', log],
+      env: jumpingClock
+        ? {
+            ...process.env,
+            LD_PRELOAD: fakeTime,
+            FAKETIME_TIMESTAMP_FILE: clockFile(home),
+            FAKETIME_CACHE_DURATION: '1',
+            FAKETIME_DONT_FAKE_MONOTONIC: '1',
+          }
+        : process.env,
     });
     closeSync(log);
     return new ControlProcess(home, child);
@@ -74,6 +88,11 @@ export class ControlProcess {
   /** The console's state as the stream has told it up to now. */
   get state(): ConsoleState {
     return this.#state;
+  }
+
+  /** Sets its clock so many seconds off, 0 for right again. Only where it was spawned with a clock that jumps. */
+  jumpClock(seconds: number): void {
+    writeFileSync(clockFile(this.home), `${seconds < 0 ? '' : '+'}${seconds}`);
   }
 
   /** The end of what it said. */

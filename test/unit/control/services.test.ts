@@ -155,6 +155,48 @@ describe('services that are added', () => {
     expect(world.pods.c1).toEqual({ 'numbers.example': 2 });
   });
 
+  it('are started anew at home when a site answers without them, and tried again until they run', async () => {
+    await world.services.add(numbers, 'numbers.yaml', 'terminal');
+    await world.services.start();
+    const pass = async (ms: number) => {
+      for (let passed = 0; passed < ms; passed += 500) {
+        world.clock.turn(500);
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    };
+    const shown = (id: string, pods: string[]) =>
+      world.store.change([{ op: 'patch', collection: 'sites', id, value: { pods } }]);
+    world.store.change([
+      { op: 'patch', collection: 'services', id: 'numbers.example', value: { site: 'b1' } },
+    ]);
+    shown('a1', ['shop.example']);
+    shown('b1', []);
+    // What is shown may be old: it still runs.
+    world.pods.c1 = {};
+    world.pods.b1 = { 'numbers.example': 1 };
+    await pass(10_000);
+    expect(world.store.state.services['numbers.example']).toMatchObject({ site: 'b1', state: 'running' });
+    shown('b1', ['numbers.example']);
+    await pass(2_000);
+    // The site lost its power, and home does not take it at once.
+    world.pods.b1 = {};
+    shown('b1', []);
+    world.refusal = new MoveError('POD_START_FAILED', 'No.');
+    await pass(4_000);
+    expect(world.told()).toContain('service.lost');
+    expect(world.store.state.services['numbers.example']).toMatchObject({ state: 'down' });
+    world.refusal = null;
+    await pass(10_000);
+    expect(world.store.state.services['numbers.example']).toMatchObject({
+      site: 'c1',
+      state: 'running',
+      epoch: 3,
+    });
+    expect(world.pods.b1).toEqual({});
+    expect(world.told().filter((type) => type === 'service.lost')).toHaveLength(1);
+    world.services.stop();
+  });
+
   it('wait for their home in a lab that has no such site', async () => {
     await world.services.add(numbers, 'numbers.yaml', 'terminal');
     world.pods.c1 = {};
