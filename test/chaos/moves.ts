@@ -1,28 +1,16 @@
-import { writeFileSync } from 'node:fs';
-import path from 'node:path';
 import { seededRandom } from '../../core/runtime/random.ts';
 import { until, World, worldImpossible } from '../system/world.ts';
 import { CopyWatch } from './copy-watch.ts';
+import { addCountService, countService } from './count-service.ts';
 import { CountingClient } from './counting-client.ts';
 import { type Aim, drawFault, type Fault, faults } from './faults.ts';
 
-const service = 'count.example';
+const service = countService;
 const port = 6390;
 /** The fault comes at a random instant of what a move usually takes, and lasts as long as this at most. */
-const moveMs = 2_500;
+const moveMs = 1_000;
 const longestFaultMs = 5_000;
 const recoverMs = 30_000;
-
-const serviceFile = `
-hostname: ${service}
-homeSite: a1
-image: servers
-command: [redis-server, --port, "6379", --save, "", --bind, "0.0.0.0", --protected-mode, "no", --io-threads, "1"]
-port: 6379
-direct: false
-probe:
-  tcp: {}
-`;
 
 export interface ChaosResult {
   passed: boolean;
@@ -87,10 +75,7 @@ export async function runMoves(options: {
   };
   const recovered: number[] = [];
   try {
-    const file = path.join(world.home, 'count.yaml');
-    writeFileSync(file, serviceFile);
-    const added = await world.cli(['service', 'add', file], 300_000);
-    if (added.code !== 0) throw new Error(added.stderr);
+    await addCountService(world);
     await world.connect('client-1', {
       credential: await world.issue({ services: [service] }),
       forwards: [`${port}=${service}:6379`],

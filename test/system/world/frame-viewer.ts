@@ -3,7 +3,7 @@ import { createInterface } from 'node:readline';
 
 /**
  * A program for a client host: a VNC viewer (RFC 6143) that asks for a corner of the screen every 10 ms over one
- * connection, whether or not it was answered, and types. Options as one line of JSON on standard input; then
+ * connection, whether or not it was answered, clicks and types. Options as one line of JSON on standard input; then
  * `{"since":…}` is answered by the longest silence since that time, and `{"type":"…"}` presses keys. It ends when
  * standard input closes. Times are milliseconds of the host's clock.
  */
@@ -98,11 +98,13 @@ function press(text: string): void {
   }
 }
 
-function point(x: number, y: number): void {
-  const event = Buffer.from([5, 0, 0, 0, 0, 0]);
-  event.writeUInt16BE(x, 2);
-  event.writeUInt16BE(y, 4);
-  socket.write(event);
+function click(x: number, y: number): void {
+  for (const buttons of [0, 1, 0]) {
+    const event = Buffer.from([5, buttons, 0, 0, 0, 0]);
+    event.writeUInt16BE(x, 2);
+    event.writeUInt16BE(y, 4);
+    socket.write(event);
+  }
 }
 
 /** The longest time without an answer; the one that lasts now counts, too. */
@@ -118,8 +120,8 @@ function silence(since: number): { from: number; to: number; answers: number } {
 }
 
 for await (const line of { [Symbol.asyncIterator]: () => lines }) {
-  const order = JSON.parse(line) as { since?: number; type?: string; point?: [number, number] };
-  if (order.point) point(...order.point);
+  const order = JSON.parse(line) as { since?: number; type?: string; click?: [number, number] };
+  if (order.click) click(...order.click);
   if (order.type !== undefined) press(order.type);
   if (order.since !== undefined) say(silence(order.since));
 }

@@ -37,9 +37,9 @@ export class Viewer {
     return (await this.#hear()) as { from: number; to: number; answers: number };
   }
 
-  /** Moves the pointer, so that what is typed goes to the window there. */
-  point(x: number, y: number): void {
-    this.#tell({ point: [x, y] });
+  /** Clicks, so that what is typed goes to the window there. */
+  click(x: number, y: number): void {
+    this.#tell({ click: [x, y] });
   }
 
   type(text: string): void {
