@@ -75,6 +75,9 @@ const truncated: Fault = {
       `for n in $(seq 2000); do file=$(ls -S ${state} 2>/dev/null | head -1); if [ -n "$file" ] && [ "$(stat -c %s ${state}/$file)" -gt 8192 ]; then truncate -s 4096 ${state}/$file; break; fi; sleep 0.002; done`,
     );
     program.stdin.end();
+    // Its end is told when everything that it said has been read.
+    program.stdout.resume();
+    program.stderr.resume();
     return async () => {
       await program.exited;
     };
