@@ -79,8 +79,10 @@ async function openDoor(node: number, seed: number): Promise<{ door: Door; desk:
   });
   const issue = human.issue.bind(human);
   human.issue = (address, kind) => {
+    // Refused first: a test that is not drawn leaves the twin where it is.
+    const challenge = issue(address, kind);
     letters.push(test.next(kind));
-    return issue(address, kind);
+    return challenge;
   };
   const authority = await trust.constrain(name, [serviceName]);
   const desk = new AdmissionDesk({
