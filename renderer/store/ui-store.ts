@@ -17,7 +17,15 @@ export type Overlay =
   | { kind: 'shortcuts' }
   | { kind: 'move'; service: string; to: string | null }
   | { kind: 'issue' }
-  | { kind: 'revoke'; serial: string };
+  | { kind: 'revoke'; serial: string }
+  | { kind: 'sign' }
+  | { kind: 'revoke-visitor'; serial: string }
+  | { kind: 'close-test'; service: string }
+  | { kind: 'let-in'; service: string }
+  | { kind: 'remove-person'; name: string; services: readonly string[] };
+
+/** What the credentials room lists. */
+export type CredentialList = 'certificates' | 'visitors';
 
 /** What is pinned on the map. */
 export interface MapSelection {
@@ -31,7 +39,9 @@ interface UiStore {
   toasts: Toast[];
   selection: MapSelection | null;
   service: string | null;
+  credentialList: CredentialList;
   show(view: View): void;
+  list(credentialList: CredentialList): void;
   open(overlay: Overlay | null): void;
   select(selection: MapSelection | null): void;
   chooseService(service: string): void;
@@ -47,7 +57,9 @@ export const useUi = create<UiStore>((set) => ({
   toasts: [],
   selection: null,
   service: null,
+  credentialList: 'certificates',
   show: (view) => set({ view, overlay: null }),
+  list: (credentialList) => set({ credentialList }),
   open: (overlay) => set({ overlay }),
   select: (selection) => set({ selection }),
   chooseService: (service) => set({ service }),
