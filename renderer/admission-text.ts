@@ -100,7 +100,7 @@ export const visitorsText = {
   dialog: {
     title: (name: string) => `Revoke what ${name} earned`,
     consequence: (accessPoint: string) =>
-      `Cuts what ${accessPoint} carries for them within a second, and the certificate that they took for a forwarder. It cannot be undone.`,
+      `Cuts what ${accessPoint} carries for them within a second; a certificate that they took for a forwarder ends with it. It cannot be undone.`,
     again: {
       'human-test': 'Nobody knows who they are: who passes a new test comes in again.',
       password: 'They keep their password and can come in again. Take it away under Services.',
@@ -115,11 +115,11 @@ export const visitorsText = {
 /** Signing a certificate request, so that the key stays with whoever made it. */
 export const signText = {
   title: 'Sign a request',
-  intro: 'They make a key and a request with openssl. The request comes to you, the key stays with them.',
+  intro: 'They make a key and a request. The request comes to you, the key stays with them.',
   name: 'Name',
   nameHint: 'The person or machine; the request must say the same',
-  nameDiffers: (said: string) => `The request says “${said}”.`,
-  take: 'Take it',
+  nameDiffers: (said: string) => `The request says “${said}”, not what stands above.`,
+  take: (said: string) => `Take ${said}`,
   placeholder: 'NAME',
   command: 'They run',
   commandLabel: 'the openssl command',

@@ -73,8 +73,20 @@ export function say(tone: Toast['tone'], message: string, code: string | null = 
   if (tone === 'good') setTimeout(() => useUi.getState().dismiss(id), 5_000);
 }
 
-/** Shows a fault as its sentence and its code, never as a stack. */
+/** A fault as people are told of it. */
+export interface Fault {
+  message: string;
+  code: string;
+}
+
+/** A fault's sentence and its code, never its stack. */
+export function faultOf(error: unknown): Fault {
+  if (error instanceof RemoteError) return { message: error.message, code: error.code };
+  return { message: error instanceof Error ? error.message : String(error), code: 'WINDOW' };
+}
+
+/** Shows a fault at the window's edge. */
 export function sayError(error: unknown): void {
-  if (error instanceof RemoteError) say('bad', error.message, error.code);
-  else say('bad', error instanceof Error ? error.message : String(error), 'WINDOW');
+  const { message, code } = faultOf(error);
+  say('bad', message, code);
 }

@@ -18,7 +18,8 @@ export function CredentialsView() {
   const show = useUi((ui) => ui.list);
   const open = useUi((ui) => ui.open);
   const mayAct = useMayAct();
-  const inside = visitorsAt(useCollection('visitors'), useNow(10_000)).length;
+  const visitors = useCollection('visitors');
+  const inside = visitorsAt(visitors, useNow(10_000)).filter(({ revokedAt }) => revokedAt === null).length;
 
   const exportTrust = async () => {
     const answer = await run('credential.trust', {});
@@ -57,7 +58,7 @@ export function CredentialsView() {
             <input type="radio" name="credential-list" checked={shown === list} onChange={() => show(list)} />
             <span>
               {text.visitors.lists[list]}
-              {list === 'visitors' && <span className="muted figures"> {inside}</span>}
+              {list === 'visitors' && ` (${inside})`}
             </span>
           </label>
         ))}

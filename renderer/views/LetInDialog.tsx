@@ -4,9 +4,10 @@ import { hostnames } from '../model/grant.ts';
 import { Dialog } from '../parts/Dialog.tsx';
 import { Field } from '../parts/Field.tsx';
 import { PasswordField } from '../parts/PasswordField.tsx';
-import { run } from '../store/commands.ts';
+import { Refusal } from '../parts/Refusal.tsx';
+import { ask } from '../store/commands.ts';
 import { useMayAct } from '../store/console-store.ts';
-import { useUi } from '../store/ui-store.ts';
+import { type Fault, faultOf, useUi } from '../store/ui-store.ts';
 import { text } from '../text.ts';
 import { ServicesField } from './GrantFields.tsx';
 import { SecondStep } from './SecondStep.tsx';
@@ -21,6 +22,7 @@ export function LetInDialog({ service }: { service: string }) {
   const [draft, setDraft] = useState({ name: '', password: '', services: service });
   const [tried, setTried] = useState(false);
   const [busy, setBusy] = useState(false);
+  const [refusal, setRefusal] = useState<Fault | null>(null);
   // The second step comes back once: while it is on its way nothing closes what will receive it.
   const close = () => {
     if (!busy) open(null);
@@ -39,9 +41,14 @@ export function LetInDialog({ service }: { service: string }) {
     setTried(true);
     if (Object.keys(faults).length > 0) return;
     setBusy(true);
-    const answer = await run('admission.addPerson', { name, password: draft.password, services });
-    setBusy(false);
-    if (answer) setAdded(answer);
+    setRefusal(null);
+    try {
+      setAdded(await ask('admission.addPerson', { name, password: draft.password, services }));
+    } catch (error) {
+      setRefusal(faultOf(error));
+    } finally {
+      setBusy(false);
+    }
   };
   return (
     <Dialog title={words.title} onClose={close}>
@@ -76,6 +83,7 @@ export function LetInDialog({ service }: { service: string }) {
           value={draft.services}
           onChange={(typed) => setDraft({ ...draft, services: typed })}
         />
+        <Refusal fault={refusal} />
         <div className="actions end">
           <button type="button" className="button" onClick={close}>
             {text.cancel}

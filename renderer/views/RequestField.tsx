@@ -9,9 +9,13 @@ const words = text.credential.sign;
 export function RequestField(props: {
   value: string;
   hint: string | undefined;
+  /** Whom it is for, where that is not who it shall be for. */
+  differing: string | null;
+  onTake(name: string): void;
   fault: string | undefined;
   onChange(pem: string): void;
 }) {
+  const { differing } = props;
   const chooser = useRef<HTMLInputElement>(null);
   const [fileFault, setFileFault] = useState<string>();
   const change = (pem: string) => {
@@ -34,7 +38,7 @@ export function RequestField(props: {
         <>
           <textarea
             {...ids}
-            rows={5}
+            rows={4}
             spellCheck={false}
             autoComplete="off"
             placeholder="-----BEGIN CERTIFICATE REQUEST-----"
@@ -47,9 +51,19 @@ export function RequestField(props: {
               void read(file);
             }}
           />
-          <button type="button" className="button small choose-file" onClick={() => chooser.current?.click()}>
-            {words.choose}
-          </button>
+          <div className="request-actions">
+            <button type="button" className="button small" onClick={() => chooser.current?.click()}>
+              {words.choose}
+            </button>
+            {differing !== null && (
+              <p className="differs" role="status">
+                {words.nameDiffers(differing)}{' '}
+                <button type="button" className="link" onClick={() => props.onTake(differing)}>
+                  {words.take(differing)}
+                </button>
+              </p>
+            )}
+          </div>
           <input
             ref={chooser}
             type="file"

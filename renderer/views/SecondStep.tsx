@@ -22,7 +22,7 @@ export function SecondStep(props: { added: OutputOf<'admission.addPerson'>; onCl
       <p className="consequence">{words.once}</p>
       <div className="field">
         <span>{words.address}</span>
-        <CopyBox label={words.address} content={otpauth} onCopied={() => setCopied(true)} />
+        <CopyBox label={words.address} content={otpauth} autofocus onCopied={() => setCopied(true)} />
       </div>
       <div className="field">
         <span>{words.secret}</span>

@@ -1,5 +1,4 @@
 import { useState } from 'react';
-import { RemoteError } from '../../core/contract/channel.ts';
 import type { OutputOf } from '../../core/contract/contract.ts';
 import { requestCommand } from '../../core/contract/request-command.ts';
 import { faultOfRequest, nameInRequest } from '../model/certificate-request.ts';
@@ -8,10 +7,11 @@ import { serviceInFocus } from '../model/reading.ts';
 import { CopyBox } from '../parts/CopyBox.tsx';
 import { Dialog } from '../parts/Dialog.tsx';
 import { Field } from '../parts/Field.tsx';
+import { Refusal } from '../parts/Refusal.tsx';
 import { fileName } from '../save.ts';
 import { ask } from '../store/commands.ts';
 import { useConsoleState, useMayAct } from '../store/console-store.ts';
-import { useUi } from '../store/ui-store.ts';
+import { type Fault, faultOf, useUi } from '../store/ui-store.ts';
 import { text } from '../text.ts';
 import { GrantFields } from './GrantFields.tsx';
 import { RequestField } from './RequestField.tsx';
@@ -23,27 +23,37 @@ const words = text.credential.sign;
 export function SignDialog() {
   const open = useUi((ui) => ui.open);
   const [signed, setSigned] = useState<OutputOf<'credential.sign'> | null>(null);
-  const close = () => open(null);
+  const [busy, setBusy] = useState(false);
+  // The certificate comes back once: while it is on its way nothing closes what will receive it.
+  const close = () => {
+    if (!busy) open(null);
+  };
   if (signed) return <SignedFiles signed={signed} onClose={close} />;
   return (
     <Dialog title={words.title} className="wide" onClose={close}>
       <p className="muted">{words.intro}</p>
-      <SignForm onSigned={setSigned} onCancel={close} />
+      <SignForm busy={busy} setBusy={setBusy} onSigned={setSigned} onCancel={close} />
     </Dialog>
   );
 }
 
-function SignForm(props: { onSigned(signed: OutputOf<'credential.sign'>): void; onCancel(): void }) {
+function SignForm(props: {
+  busy: boolean;
+  setBusy(busy: boolean): void;
+  onSigned(signed: OutputOf<'credential.sign'>): void;
+  onCancel(): void;
+}) {
   const inFocus = useUi((ui) => ui.service);
   const focus = useConsoleState((state) => serviceInFocus(state, inFocus)?.id ?? '');
   const mayAct = useMayAct();
   const [grant, setGrant] = useState<Grant>({ name: '', any: true, services: focus, days: '30' });
   const [request, setRequest] = useState('');
   const [tried, setTried] = useState(false);
-  const [busy, setBusy] = useState(false);
-  const [refusal, setRefusal] = useState<{ message: string; code: string } | null>(null);
+  const { busy, setBusy } = props;
+  const [refusal, setRefusal] = useState<Fault | null>(null);
   const said = nameInRequest(request);
   const name = grant.name.trim();
+  const differs = said !== null && name !== '' && said !== name;
   const requestFault = faultOfRequest(request);
   const faults = tried ? faultsOfGrant(grant) : {};
   const change = (part: Partial<Grant>) => {
@@ -66,10 +76,7 @@ function SignForm(props: { onSigned(signed: OutputOf<'credential.sign'>): void; 
       const requestPem = request.trimStart();
       props.onSigned(await ask('credential.sign', { ...inputOfGrant(grant), requestPem }));
     } catch (error) {
-      setRefusal({
-        message: error instanceof Error ? error.message : String(error),
-        code: error instanceof RemoteError ? error.code : 'WINDOW',
-      });
+      setRefusal(faultOf(error));
     } finally {
       setBusy(false);
     }
@@ -104,23 +111,15 @@ function SignForm(props: { onSigned(signed: OutputOf<'credential.sign'>): void; 
       <RequestField
         value={request}
         fault={tried || request !== '' ? (requestFault ?? undefined) : undefined}
-        hint={said === null ? undefined : words.requestOf(said)}
+        hint={said === null || differs ? undefined : words.requestOf(said)}
+        differing={differs ? said : null}
+        onTake={(taken) => change({ name: taken })}
         onChange={takeRequest}
       />
-      {said !== null && name !== '' && said !== name && (
-        <p className="differs" role="status">
-          {words.nameDiffers(said)}{' '}
-          <button type="button" className="link" onClick={() => change({ name: said })}>
-            {words.take}
-          </button>
-        </p>
-      )}
-      <GrantFields grant={grant} faults={faults} change={change} />
-      {refusal && (
-        <p className="fault refusal" role="alert">
-          {refusal.message} <code>{refusal.code}</code>
-        </p>
-      )}
+      <div className="grant">
+        <GrantFields grant={grant} faults={faults} change={change} />
+      </div>
+      <Refusal fault={refusal} />
       <div className="actions end">
         <button type="button" className="button" onClick={props.onCancel}>
           {text.cancel}

@@ -10,6 +10,8 @@ export interface DoubleParts {
   apply(...changes: Change[]): void;
   record(method: string, input: unknown): void;
   event(type: string, text: string): void;
+  /** What a query is to answer with instead; queries are not recorded. */
+  faultOf(method: string): RemoteError | null;
 }
 
 const accessPoints = 8;
@@ -30,7 +32,11 @@ export function admissionHandlers(parts: DoubleParts) {
     return { lifetimeMinutes, sound, services, people: people.map((person) => ({ ...person })) };
   };
   return {
-    'admission.show': () => show(),
+    'admission.show': () => {
+      const fault = parts.faultOf('admission.show');
+      if (fault) throw fault;
+      return show();
+    },
     'admission.set': (input) => {
       parts.record('admission.set', input);
       const before = settings();
@@ -49,6 +55,11 @@ export function admissionHandlers(parts: DoubleParts) {
     },
     'admission.addPerson': (input) => {
       parts.record('admission.addPerson', { ...input, password: '(given)' });
+      if (people.some(({ name }) => name === input.name))
+        throw new RemoteError({
+          code: 'PERSON_KNOWN',
+          message: `${input.name} has a password already. Remove it first; the second step is made anew then.`,
+        });
       people.push({ name: input.name, services: input.services });
       parts.event('admission.people', `${input.name} may come in by password.`);
       const otpauth = `otpauth://totp/MOVE:${encodeURIComponent(input.name)}?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=MOVE&algorithm=SHA1&digits=6&period=30`;

@@ -37,6 +37,10 @@ export class ContractDouble {
     apply: (...changes) => this.apply(...changes),
     record: (method, input) => this.#record(method, input),
     event: (type, text) => this.#event('decision', type, text),
+    faultOf: (method) => {
+      const fault = this.faults.get(method);
+      return fault ? new RemoteError(fault) : null;
+    },
   });
   #revision = 1;
   #stateListeners = new Set<(message: { kind: 'delta'; revision: number; changes: Change[] }) => void>();
