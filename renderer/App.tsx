@@ -10,15 +10,20 @@ import { Toasts } from './parts/Toasts.tsx';
 import { useConsole } from './store/console-store.ts';
 import { useUi, type View } from './store/ui-store.ts';
 import { text } from './text.ts';
+import { CloseTestDialog } from './views/CloseTestDialog.tsx';
 import { CredentialsView } from './views/CredentialsView.tsx';
 import { DrillsView } from './views/DrillsView.tsx';
 import { IssueDialog } from './views/IssueDialog.tsx';
 import { JournalView } from './views/JournalView.tsx';
 import { LatencyView } from './views/LatencyView.tsx';
+import { LetInDialog } from './views/LetInDialog.tsx';
 import { MoveDialog } from './views/MoveDialog.tsx';
 import { MovesView } from './views/MovesView.tsx';
+import { RemovePersonDialog } from './views/RemovePersonDialog.tsx';
 import { RevokeDialog } from './views/RevokeDialog.tsx';
+import { RevokeVisitorDialog } from './views/RevokeVisitorDialog.tsx';
 import { ServicesView } from './views/ServicesView.tsx';
+import { SignDialog } from './views/SignDialog.tsx';
 
 const rooms: Record<View, () => React.JSX.Element> = {
   map: MapRoom,
@@ -70,6 +75,16 @@ function Front() {
       return <IssueDialog />;
     case 'revoke':
       return <RevokeDialog serial={overlay.serial} />;
+    case 'sign':
+      return <SignDialog />;
+    case 'revoke-visitor':
+      return <RevokeVisitorDialog serial={overlay.serial} />;
+    case 'close-test':
+      return <CloseTestDialog service={overlay.service} />;
+    case 'let-in':
+      return <LetInDialog service={overlay.service} />;
+    case 'remove-person':
+      return <RemovePersonDialog name={overlay.name} services={overlay.services} />;
     default:
       return null;
   }

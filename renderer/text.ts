@@ -9,9 +9,10 @@ import type {
 } from '../core/contract/domain.ts';
 import { secrecySentence } from '../core/contract/path-secrecy.ts';
 import type { Preflight } from '../core/contract/preflight.ts';
+import { admissionText, copyText, signText, visitorsText } from './admission-text.ts';
 import { bytes, count, duration, place, seconds, span, timeWithMs } from './format.ts';
 
-/** Every text of the window, in one place. Sentence case, plain verbs, no exclamation. */
+/** Every text of the window, in one place; what is about admission is written beside. Sentence case, plain verbs, no exclamation. */
 export const text = {
   product: 'MOVE Console',
   lab: (name: string) => `${name} lab`,
@@ -31,6 +32,7 @@ export const text = {
   close: 'Close',
   cancel: 'Cancel',
   skip: 'Skip to the view',
+  copy: copyText,
   theme: {
     label: (now: string) => `Theme: ${now}. Change it`,
     system: 'as the system',
@@ -386,6 +388,8 @@ export const text = {
       },
     },
   },
+  admission: admissionText,
+  visitors: visitorsText,
   ring: {
     verify: 'Verify the ring',
     verified: ({ members, violations: [found] }: RingVerification) =>
@@ -396,6 +400,7 @@ export const text = {
   credential: {
     title: 'Credentials',
     issue: 'Issue a certificate',
+    sign: signText,
     search: 'Search by name, service or serial',
     showExpired: 'Show expired',
     showHosts: 'Show hosts and services',
@@ -593,6 +598,9 @@ export const text = {
     continueMove: (service: string) => `Continue the move of ${service}`,
     takeBack: (service: string) => `Take back the move of ${service}`,
     issue: 'Issue a certificate…',
+    sign: 'Sign a certificate request…',
+    visitors: 'Show who is in without a certificate',
+    letIn: (service: string) => `Let somebody into ${service} by password…`,
     flood: 'Start the demo flood, 20 s',
     drill: (kind: string) => `Run the drill: ${kind.toLowerCase()}`,
     path: (service: string, policy: string) => `${service}, path: ${policy.toLowerCase()}`,

@@ -60,6 +60,7 @@ export class OverlayDoor {
       clock: systemClock,
       random: secureRandom,
       stress: () => (this.#door ? this.#door.load : 0),
+      kinds: () => (this.#settled?.configuration.humanTest.sound === false ? ['image'] : ['image', 'sound']),
     });
     this.#desk = new AdmissionDesk({
       methods: [

@@ -95,6 +95,7 @@ export type Requirement = z.infer<typeof requirementSchema>;
 
 const admissionSchema = z.object({
   lifetimeMinutes: z.number(),
+  sound: z.boolean().describe('whether the human test may be taken by sounds as well'),
   services: z.array(z.object({ service: z.string(), humanTest: z.boolean() })),
   people: z.array(z.object({ name: z.string(), services: z.array(z.string()) })),
 });
@@ -198,9 +199,13 @@ export const contract = {
     admissionSchema,
   ),
   'admission.set': command(
-    'Sets for how long the human test admits, and which services it opens. Reaches every access point at once; whoever is in a service that is closed is put out.',
+    'Sets for how long the human test admits, whether by sounds too, and which services it opens. Reaches every access point at once; whoever is in a service that is closed is put out.',
     z.object({
       lifetimeMinutes: z.number().min(1).max(1440).optional().describe('minutes, 1 to 1440'),
+      sound: z
+        .enum(['on', 'off'])
+        .optional()
+        .describe('whether it may be taken by recognising sounds; without, who cannot see has no way through'),
       open: z.array(hostname).max(64).default([]).describe('a service that human-tested people may reach'),
       close: z.array(hostname).max(64).default([]).describe('a service that they may not reach any more'),
     }),

@@ -381,6 +381,10 @@ export type Credential = z.infer<typeof credentialSchema>;
 export const admissionSettingsSchema = z.object({
   id: z.literal('admission'),
   lifetimeMinutes: z.number().describe('for which passing the human test admits'),
+  sound: z
+    .boolean()
+    .default(true)
+    .describe('whether the human test may be taken by recognising sounds, for who cannot see the letters'),
   open: z
     .record(z.string(), z.boolean())
     .describe('services that were opened or closed to human-tested people; others stand as they came'),
@@ -399,7 +403,12 @@ export const visitorSchema = z.object({
 export type Visitor = z.infer<typeof visitorSchema>;
 
 /** As the paper has it: 30 minutes (MOVE section 2.2.2). */
-export const defaultAdmission: AdmissionSettings = { id: 'admission', lifetimeMinutes: 30, open: {} };
+export const defaultAdmission: AdmissionSettings = {
+  id: 'admission',
+  lifetimeMinutes: 30,
+  sound: true,
+  open: {},
+};
 
 export const drillKindSchema = z.enum([
   'udp-flood',

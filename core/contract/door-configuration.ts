@@ -20,6 +20,7 @@ export const doorConfigurationSchema = z.object({
   humanTest: z.object({
     services: z.array(hostname).describe('open to whoever passes the human test'),
     lifetimeMinutes: z.number().min(1).max(1440),
+    sound: z.boolean().default(true).describe('whether it may be taken by sounds too'),
   }),
   people: z.array(personSchema).describe('who may come in by password; holds secrets'),
   accessPoints: z.array(z.string()).describe('host:port where forwarders enter; this one first'),

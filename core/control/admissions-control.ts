@@ -25,17 +25,20 @@ export class Admissions {
   }
 
   settings(): AdmissionSettings {
-    return this.#parts.store.state.admission?.admission ?? defaultAdmission;
+    // What an older journal says nothing about stands as it comes.
+    return { ...defaultAdmission, ...this.#parts.store.state.admission.admission };
   }
 
   async forDoors(): Promise<{
     open: string[];
     lifetimeMinutes: number;
+    sound: boolean;
     people: DoorConfiguration['people'];
   }> {
     return {
       open: this.#open(),
       lifetimeMinutes: this.settings().lifetimeMinutes,
+      sound: this.settings().sound,
       people: await this.#parts.people.list(),
     };
   }
@@ -44,6 +47,7 @@ export class Admissions {
     const open = new Set(this.#open());
     return {
       lifetimeMinutes: this.settings().lifetimeMinutes,
+      sound: this.settings().sound,
       services: this.#parts.services().all.map((service) => ({ service, humanTest: open.has(service) })),
       people: (await this.#parts.people.list()).map(({ name, services }) => ({ name, services })),
     };
@@ -66,6 +70,7 @@ export class Admissions {
     const value: AdmissionSettings = {
       ...before,
       lifetimeMinutes: input.lifetimeMinutes ?? before.lifetimeMinutes,
+      sound: input.sound === undefined ? before.sound : input.sound === 'on',
       open: {
         ...before.open,
         ...Object.fromEntries(input.open.map((service) => [service, true])),
@@ -118,8 +123,9 @@ export class Admissions {
   }
 }
 
-function describe({ open, close }: CheckedInputOf<'admission.set'>): string {
+function describe({ sound, open, close }: CheckedInputOf<'admission.set'>): string {
   return [
+    sound === undefined ? '' : sound === 'on' ? '; by sounds too' : '; by sounds no more',
     open.length > 0 ? `; open to it now: ${open.join(', ')}` : '',
     close.length > 0 ? `; closed to it now: ${close.join(', ')}` : '',
   ].join('');

@@ -91,7 +91,7 @@ export class DoorKeeper {
   async equip(host: LabHost, client: Client<AgentContract>): Promise<void> {
     const requests = await client.call('overlay.doorRequest', {}, { deadlineMs: askDeadlineMs });
     const services = [...this.#context.services.values()].map(({ hostname, port }) => ({ hostname, port }));
-    const { open, lifetimeMinutes, people } = await this.#admissions.forDoors();
+    const { open, lifetimeMinutes, sound, people } = await this.#admissions.forDoors();
     const address = publicAddress(host);
     const known = this.#hosts[host.name];
     const door = await this.#certify(known?.door, {
@@ -125,7 +125,7 @@ export class DoorKeeper {
         certificatePem: door.certificatePem,
         authorityPem: authority.certificatePem,
         services,
-        humanTest: { services: open, lifetimeMinutes },
+        humanTest: { services: open, lifetimeMinutes, sound },
         people,
         accessPoints: [own, ...others].map((endpoint) => `${endpoint.address}:${endpoint.port}`),
       },

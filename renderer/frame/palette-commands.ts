@@ -70,12 +70,25 @@ export function paletteCommands(state: ConsoleState, mayAct: boolean): PaletteCo
       ui.show('credentials');
       ui.open({ kind: 'issue' });
     });
+    add(text.palette.sign, () => {
+      ui.show('credentials');
+      ui.open({ kind: 'sign' });
+    });
+    for (const service of servicesByName(state.services))
+      add(text.palette.letIn(service.id), () => {
+        ui.show('services');
+        ui.open({ kind: 'let-in', service: service.id });
+      });
     add(text.palette.flood, () => void commands.startFlood({ seconds: 20 }));
     for (const kind of ['udp-flood', 'node-flood', 'quiet-minute', 'honest-surge'] as const)
       add(text.palette.drill(text.drill.kinds[kind]!), () => void commands.startDrill({ kind }));
     add(text.ring.verify, () => void commands.verifyRing());
     add(text.journal.verify, () => void commands.verifyJournal());
   }
+  add(text.palette.visitors, () => {
+    ui.list('visitors');
+    ui.show('credentials');
+  });
   for (const choice of themeChoices)
     add(text.palette.theme(text.theme[choice]), () => useTheme.getState().choose(choice));
   add(text.palette.shortcuts, () => ui.open({ kind: 'shortcuts' }), { keys: '?' });

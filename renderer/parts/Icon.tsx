@@ -22,6 +22,7 @@ const paths = {
   minus: 'M5 12h14',
   fit: 'M4 9V4h5M15 4h5v5M20 15v5h-5M9 20H4v-5',
   download: 'M12 3v12M7 10l5 5 5-5M4 20h16',
+  copy: 'M9 9h11v11H9zM15 9V4H4v11h5',
   chevron: 'M9 5l7 7-7 7',
   ban: 'M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18ZM6 6l12 12',
 } as const;

@@ -44,6 +44,8 @@ export const setPath = (service: string, path: ServicePath) =>
   run('service.path', { service, ...path }, (o) => text.service.paths.done(o.service, o.path));
 export const rehearse = (service: string) =>
   run('service.preflight', { service }, ({ preflight }) => text.preflight.done(preflight));
+export const setAdmission = (input: InputOf<'admission.set'>, done: string) =>
+  run('admission.set', input, (o) => `${done} ${text.admission.told(o.accessPointsTold)}`);
 export const verifyRing = () => run('ring.verify', {}, (o) => text.ring.verified(o));
 export const verifyJournal = () => run('journal.verify', {}, (o) => text.journal.verified(o));
 export const startFlood = (input: InputOf<'flood.start'>) =>

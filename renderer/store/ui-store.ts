@@ -17,7 +17,15 @@ export type Overlay =
   | { kind: 'shortcuts' }
   | { kind: 'move'; service: string; to: string | null }
   | { kind: 'issue' }
-  | { kind: 'revoke'; serial: string };
+  | { kind: 'revoke'; serial: string }
+  | { kind: 'sign' }
+  | { kind: 'revoke-visitor'; serial: string }
+  | { kind: 'close-test'; service: string }
+  | { kind: 'let-in'; service: string }
+  | { kind: 'remove-person'; name: string; services: readonly string[] };
+
+/** What the credentials room lists. */
+export type CredentialList = 'certificates' | 'visitors';
 
 /** What is pinned on the map. */
 export interface MapSelection {
@@ -31,7 +39,9 @@ interface UiStore {
   toasts: Toast[];
   selection: MapSelection | null;
   service: string | null;
+  credentialList: CredentialList;
   show(view: View): void;
+  list(credentialList: CredentialList): void;
   open(overlay: Overlay | null): void;
   select(selection: MapSelection | null): void;
   chooseService(service: string): void;
@@ -47,7 +57,9 @@ export const useUi = create<UiStore>((set) => ({
   toasts: [],
   selection: null,
   service: null,
+  credentialList: 'certificates',
   show: (view) => set({ view, overlay: null }),
+  list: (credentialList) => set({ credentialList }),
   open: (overlay) => set({ overlay }),
   select: (selection) => set({ selection }),
   chooseService: (service) => set({ service }),
@@ -61,8 +73,20 @@ export function say(tone: Toast['tone'], message: string, code: string | null = 
   if (tone === 'good') setTimeout(() => useUi.getState().dismiss(id), 5_000);
 }
 
-/** Shows a fault as its sentence and its code, never as a stack. */
+/** A fault as people are told of it. */
+export interface Fault {
+  message: string;
+  code: string;
+}
+
+/** A fault's sentence and its code, never its stack. */
+export function faultOf(error: unknown): Fault {
+  if (error instanceof RemoteError) return { message: error.message, code: error.code };
+  return { message: error instanceof Error ? error.message : String(error), code: 'WINDOW' };
+}
+
+/** Shows a fault at the window's edge. */
 export function sayError(error: unknown): void {
-  if (error instanceof RemoteError) say('bad', error.message, error.code);
-  else say('bad', error instanceof Error ? error.message : String(error), 'WINDOW');
+  const { message, code } = faultOf(error);
+  say('bad', message, code);
 }

@@ -1,7 +1,8 @@
 import { useState } from 'react';
 import type { OutputOf } from '../../core/contract/contract.ts';
+import type { Credential } from '../../core/contract/domain.ts';
 import { Dialog } from '../parts/Dialog.tsx';
-import { Icon } from '../parts/Icon.tsx';
+import { Downloads } from '../parts/Downloads.tsx';
 import { fileName, fromBase64, saveFile } from '../save.ts';
 import { text } from '../text.ts';
 
@@ -40,34 +41,9 @@ export function IssuedFiles({ issued, onClose }: { issued: OutputOf<'credential.
   return (
     <Dialog title={words.title(credential.name)} onClose={close}>
       <p className="consequence">{words.once}</p>
-      <div className="downloads">
-        {files.map((file, index) => (
-          <button
-            key={file.id}
-            type="button"
-            className={index === 0 ? 'button primary' : 'button'}
-            data-autofocus={index === 0 ? true : undefined}
-            onClick={() => {
-              file.save();
-              setSaved([...saved, file.id]);
-            }}
-          >
-            <Icon name={saved.includes(file.id) ? 'check' : 'download'} size={16} />
-            {file.label}
-          </button>
-        ))}
-      </div>
+      <Downloads files={files} onSaved={(id) => setSaved([...saved, id])} />
       <p className="muted">{`${words.p12}: ${words.p12Hint}`}</p>
-      <dl className="facts">
-        <dt>{words.serial}</dt>
-        <dd>
-          <code>{credential.id}</code>
-        </dd>
-        <dt>{words.fingerprint}</dt>
-        <dd>
-          <code className="break">{credential.fingerprint256}</code>
-        </dd>
-      </dl>
+      <CredentialFacts credential={credential} />
       {asked && !keyIsSaved && (
         <p className="fault" role="alert">
           {words.notSaved}
@@ -79,5 +55,21 @@ export function IssuedFiles({ issued, onClose }: { issued: OutputOf<'credential.
         </button>
       </div>
     </Dialog>
+  );
+}
+
+/** By which figures a certificate is known again. */
+export function CredentialFacts({ credential }: { credential: Credential }) {
+  return (
+    <dl className="facts">
+      <dt>{words.serial}</dt>
+      <dd>
+        <code>{credential.id}</code>
+      </dd>
+      <dt>{words.fingerprint}</dt>
+      <dd>
+        <code className="break">{credential.fingerprint256}</code>
+      </dd>
+    </dl>
   );
 }

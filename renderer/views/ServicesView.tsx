@@ -16,13 +16,16 @@ import { Waterfall } from '../parts/Waterfall.tsx';
 import { run, setPath } from '../store/commands.ts';
 import { useCollection, useConsole, useMayAct } from '../store/console-store.ts';
 import { useUi } from '../store/ui-store.ts';
+import { type AdmissionKnown, useAdmission } from '../store/use-admission.ts';
 import { text } from '../text.ts';
 import { PreflightPanel } from './PreflightPanel.tsx';
 import { Room } from './Room.tsx';
+import { WaysIn } from './WaysIn.tsx';
 
 /** Every service: where it lives, who decides, and the move by hand. */
 export function ServicesView() {
   const services = servicesByName(useCollection('services'));
+  const admission = useAdmission();
   return (
     <Room title={text.service.title}>
       {services.length === 0 ? (
@@ -30,7 +33,7 @@ export function ServicesView() {
       ) : (
         <div className="cards single">
           {services.map((service) => (
-            <ServiceCard key={service.id} service={service} />
+            <ServiceCard key={service.id} service={service} admission={admission} />
           ))}
         </div>
       )}
@@ -40,7 +43,7 @@ export function ServicesView() {
 
 const tones = { starting: 'muted', running: 'good', moving: 'decision', down: 'attack' } as const;
 
-function ServiceCard({ service }: { service: Service }) {
+function ServiceCard({ service, admission }: { service: Service; admission: AdmissionKnown }) {
   const mayAct = useMayAct();
   const open = useUi((ui) => ui.open);
   const show = useUi((ui) => ui.show);
@@ -128,6 +131,7 @@ function ServiceCard({ service }: { service: Service }) {
           </h3>
           <LatencyChart service={service.id} mini />
         </section>
+        <WaysIn service={service} known={admission} />
         {away && <DecoyPanel service={service} />}
       </div>
     </article>

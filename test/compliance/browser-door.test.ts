@@ -59,6 +59,9 @@ const passwords = new PasswordAdmission({
   people: { version: 1, people: [] },
 });
 
+/** The forms of the human test that the doors offer. */
+let offered: readonly ('image' | 'sound')[] = ['image', 'sound'];
+
 async function openDoor(node: number, seed: number): Promise<{ door: Door; desk: AdmissionDesk }> {
   const name = `node-${node}`;
   const tls = await trust.issue({
@@ -71,12 +74,15 @@ async function openDoor(node: number, seed: number): Promise<{ door: Door; desk:
   const human = new HumanTest({
     clock: systemClock,
     random: test.random,
+    kinds: () => offered,
     bounds: { burst: 100 },
   });
   const issue = human.issue.bind(human);
   human.issue = (address, kind) => {
+    // Refused first: a test that is not drawn leaves the twin where it is.
+    const challenge = issue(address, kind);
     letters.push(test.next(kind));
-    return issue(address, kind);
+    return challenge;
   };
   const authority = await trust.constrain(name, [serviceName]);
   const desk = new AdmissionDesk({
@@ -357,6 +363,13 @@ describe('the door for browsers', () => {
     const sound = await curl('/.move/human-test?form=sound');
     expect(sound.body).toContain('<audio controls src="data:audio/wav;base64,');
     expect(sound.body.match(/<select /g)).toHaveLength(3);
+    expect(next.body).toContain('Recognise sounds instead');
+    offered = ['image'];
+    const lettersOnly = await curl('/.move/human-test');
+    expect(lettersOnly.body).not.toContain('?form=sound');
+    const off = await curl('/.move/human-test?form=sound');
+    expect([off.status, code(off)]).toEqual([403, 'CHALLENGE_KIND_OFF']);
+    offered = ['image', 'sound'];
     const elsewhere = await curl('/.move/human-test');
     const elsewhereId = /name="id" value="([^"]+)"/.exec(elsewhere.body)?.[1] ?? '';
     const moved = await curl('/.move/human-test', [

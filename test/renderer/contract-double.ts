@@ -12,6 +12,7 @@ import { pathChoice, pathChoices } from '../../core/contract/path-secrecy.ts';
 import { defaultResponse } from '../../core/contract/response-settings.ts';
 import { applyChanges, type Change, type ConsoleState } from '../../core/contract/state.ts';
 import type { Telemetry } from '../../core/contract/telemetry.ts';
+import { admissionHandlers } from './admission-double.ts';
 import { addEvent, makeMove, makePreflight, makeScene, type SceneName } from './scenes.ts';
 
 type Emit = (message: never) => void;
@@ -31,6 +32,16 @@ export class ContractDouble {
   /** Faults to answer with instead of acting, by method. */
   readonly faults = new Map<string, ErrorBody>();
   state: ConsoleState;
+  readonly #admission = admissionHandlers({
+    state: () => this.state,
+    apply: (...changes) => this.apply(...changes),
+    record: (method, input) => this.#record(method, input),
+    event: (type, text) => this.#event('decision', type, text),
+    faultOf: (method) => {
+      const fault = this.faults.get(method);
+      return fault ? new RemoteError(fault) : null;
+    },
+  });
   #revision = 1;
   #stateListeners = new Set<(message: { kind: 'delta'; revision: number; changes: Change[] }) => void>();
 
@@ -77,6 +88,7 @@ export class ContractDouble {
   #handlers(): Handlers<Contract, null> {
     const pem = (kind: string) => `-----BEGIN ${kind}-----\nZG91Ymxl\n-----END ${kind}-----\n`;
     return {
+      ...this.#admission,
       'credential.issue': (input) => {
         this.#record('credential.issue', { ...input, password: '(given)' });
         const credential = {

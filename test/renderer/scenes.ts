@@ -28,6 +28,7 @@ export function makeScene(name: SceneName, now: number): ConsoleState {
   else addHosts(state, now, ['a', 'b', 'c'], 2, 8, 2, 3);
   addService(state, 'b1', 214);
   addCredentials(state, now);
+  addVisitors(state, now);
   addHistory(state, now);
   if (name === 'huge') addMoreServices(state);
   if (name === 'attack') attack(state, now);
@@ -180,6 +181,29 @@ function addCredentials(state: Mutable, now: number): void {
   add('node-4', 'overlay', 3, 365);
   add('b1', 'site', 3, 365);
   add(service, 'service', 3, 365, { services: [service] });
+}
+
+function addVisitors(state: Mutable, now: number): void {
+  const add = (id: string, name: string, method: string, accessPoint: string, minutes: number, more = {}) => {
+    const until = now + minutes * 60_000;
+    state.visitors[id] = {
+      id,
+      name,
+      method,
+      accessPoint,
+      services: [service],
+      until,
+      revokedAt: null,
+      ...more,
+    };
+  };
+  add('3A91C0DE5577E1420B', 'visitor 9f04c2e1', 'human-test', 'node-4', 26);
+  add('7B20C0DE5577E1420C', 'Dorothy Vaughan', 'password', 'node-2', 21, {
+    services: [service, 'stock.example'],
+  });
+  add('1C44C0DE5577E1420D', 'visitor 51b7aa08', 'human-test', 'node-4', 14);
+  add('5D08C0DE5577E1420E', 'visitor e2c60f35', 'human-test', 'node-7', 9, { revokedAt: now - 180_000 });
+  add('6E55C0DE5577E1420F', 'visitor 00d1e8b4', 'human-test', 'node-1', -2);
 }
 
 const lengths: [MovePhaseName, number][] = [

@@ -75,6 +75,16 @@ for (const scheme of ['dark', 'light'] as const) {
       await goTo(page, room);
       expect({ room, weak: await weakTexts(page) }).toEqual({ room, weak: [] });
     }
+    await goTo(page, 'Credentials');
+    await page.getByRole('radio', { name: /^Visitors/ }).click();
+    await page.getByRole('button', { name: 'Sign a request' }).click();
+    const form = page.getByRole('dialog', { name: 'Sign a request' });
+    await form.getByRole('textbox', { name: 'Request' }).fill('-----BEGIN NOTHING');
+    await form.getByLabel('Name', { exact: true }).fill('Ada');
+    await form.getByRole('button', { name: 'Sign' }).click();
+    await expect(form.getByRole('alert')).toBeVisible();
+    const room = 'Visitors, with a refused request before them';
+    expect({ room, weak: await weakTexts(page) }).toEqual({ room, weak: [] });
   });
 }
 

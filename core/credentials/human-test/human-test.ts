@@ -74,7 +74,7 @@ export class HumanTest {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #stress: () => number;
-  readonly #kinds: readonly HumanTestChallenge['kind'][];
+  readonly #kinds: () => readonly HumanTestChallenge['kind'][];
   readonly #bounds: HumanTestBounds;
   readonly #limits: AddressLimits;
   readonly #whole: AddressLimits;
@@ -86,19 +86,24 @@ export class HumanTest {
     random: Random;
     /** How hard pressed the access point is, from 0 to 1; asked at each issue. Default: never. */
     stress?: () => number;
-    /** What is offered. Default: both. */
-    kinds?: readonly HumanTestChallenge['kind'][];
+    /** What is offered; asked at each issue. Default: both. */
+    kinds?: () => readonly HumanTestChallenge['kind'][];
     bounds?: Partial<HumanTestBounds>;
   }) {
     this.#clock = options.clock;
     this.#random = options.random;
     this.#stress = options.stress ?? (() => 0);
-    this.#kinds = options.kinds ?? ['image', 'sound'];
+    this.#kinds = options.kinds ?? (() => ['image', 'sound']);
     this.#bounds = { ...humanTestBounds, ...options.bounds };
     this.#limits = new AddressLimits(options.clock, this.#bounds);
     const { perSecond } = this.#bounds;
     const whole = { burst: perSecond, refillMs: 1000 / perSecond, addresses: 1 };
     this.#whole = new AddressLimits(options.clock, whole);
+  }
+
+  /** What is offered now. */
+  get kinds(): readonly HumanTestChallenge['kind'][] {
+    return this.#kinds();
   }
 
   /**
@@ -108,11 +113,11 @@ export class HumanTest {
    */
   issue(address: string, kind: HumanTestChallenge['kind']): HumanTestChallenge {
     const key = addressKey(address);
-    if (!this.#kinds.includes(kind))
+    if (!this.kinds.includes(kind))
       throw new MoveError(
         'CHALLENGE_KIND_OFF',
-        `Tests by ${kind} are switched off here. Take one by ${this.#kinds.join(' or ') || 'another way in'}.`,
-        { kinds: [...this.#kinds] },
+        `Tests by ${kind} are switched off here. Take one by ${this.kinds.join(' or ') || 'another way in'}.`,
+        { kinds: [...this.kinds] },
       );
     const now = this.#clock.now();
     const tokens = kind === 'sound' ? this.#bounds.soundCosts : 1;

@@ -14,6 +14,8 @@ export type AdmissionQuestion =
       kind: 'challenge';
       id: string;
       form: 'image' | 'sound';
+      /** The forms in which it may be taken now. */
+      forms: readonly ('image' | 'sound')[];
       mediaType: string;
       media: Buffer;
       /** What one may answer with, or null for free text. */

@@ -39,7 +39,7 @@ step();
 export function humanTestPage(challenge: Challenge): RenderedPage {
   const { form, work } = challenge;
   const media = `data:${challenge.mediaType};base64,${challenge.media.toString('base64')}`;
-  const other = form === 'image' ? 'sound' : 'image';
+  const other = challenge.forms.find((one) => one !== form);
   return renderPage({
     status: 200,
     title: form === 'image' ? 'Which letters are these?' : 'What do you hear?',
@@ -48,18 +48,18 @@ export function humanTestPage(challenge: Challenge): RenderedPage {
 <form method="post" action="${doorPaths.humanTest}"${work ? html` data-prefix="${work.prefix}" data-bits="${work.bits}"` : null}>
 <input type="hidden" name="id" value="${challenge.id}">
 ${work ? html`<input type="hidden" name="work" value="">` : null}
-${form === 'image' ? letters(media) : sounds(media, challenge.choices ?? [])}
+${form === 'image' ? letters(media, other) : sounds(media, challenge.choices ?? [])}
 <button>Enter</button>
 ${work ? html`<p id="work-status" class="second" role="status">So many ask at the moment that your browser computes something first; that takes some seconds.</p><noscript><p class="mark decision">Allow JavaScript for this page, or come back when it is quieter.</p></noscript>` : null}
 </form>
 </section>
-<p><a href="${doorPaths.humanTest}?form=${form}">Another one</a> · <a href="${doorPaths.humanTest}?form=${other}">${other === 'sound' ? 'Recognise sounds instead' : 'Read letters instead'}</a></p>
+<p><a href="${doorPaths.humanTest}?form=${form}">Another one</a>${other ? html` · <a href="${doorPaths.humanTest}?form=${other}">${other === 'sound' ? 'Recognise sounds instead' : 'Read letters instead'}</a>` : null}</p>
 <p class="second">Each test can be answered once, within some minutes, from the address that it was set for. Passing lets you in for a while; then there is a new one.</p>`,
   });
 }
 
-function letters(media: string): Html {
-  return html`<img src="${media}" alt="Distorted letters to be read. There is a test in sounds instead.">
+function letters(media: string, other: Challenge['form'] | undefined): Html {
+  return html`<img src="${media}" alt="Distorted letters to be read. ${other ? 'There is a test in sounds instead.' : 'Who cannot see them needs a password or a certificate; the administrator gives them.'}">
 <label for="answer">The letters, in any case</label>
 <input id="answer" name="answer" autocomplete="off" autocapitalize="characters" spellcheck="false" required maxlength="64" autofocus>`;
 }

@@ -37,6 +37,7 @@ const kinds: Readonly<Record<string, Kind>> = {
   CHALLENGE_EXPIRED: testAgain,
   CHALLENGE_ADDRESS: testAgain,
   CHALLENGE_WORK_MISSING: testAgain,
+  CHALLENGE_KIND_OFF: { status: 403, title: 'The test is not set in this form' },
   CHALLENGE_RATE_LIMITED: { status: 429, title: 'Too many tests' },
   CHALLENGES_EXHAUSTED: tooMuch,
   ADMISSION_REFUSED: { status: 403, title: 'That was not right' },

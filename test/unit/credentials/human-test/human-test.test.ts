@@ -189,7 +189,7 @@ describe('the human test', () => {
   });
 
   it('can be told to leave one kind out', () => {
-    const test = new HumanTest({ clock: new HandClock(), random: secureRandom, kinds: ['image'] });
+    const test = new HumanTest({ clock: new HandClock(), random: secureRandom, kinds: () => ['image'] });
     expect(codeOf(() => test.issue(here, 'sound'))).toBe('CHALLENGE_KIND_OFF');
     test.issue(here, 'image');
   });
