@@ -183,6 +183,8 @@ export class Authority {
     const pkcs12 = await createPkcs12({
       privateKey,
       certificatePem: issued.certificatePem,
+      // Whoever trusts the operator alone has to be shown by whom it was signed.
+      ...(this.operator ? { chainPem: [this.certificate.toString()] } : {}),
       authorityPem: issued.authorityPem,
       friendlyName: `${issued.identity.name} (MOVE)`,
       password,
