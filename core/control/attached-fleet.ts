@@ -208,7 +208,7 @@ export class AttachedFleet {
     this.#agents.keep(withAgents);
     await this.#reachable(withAgents);
     this.#mustGoOn();
-    void this.#handovers.goOn();
+    void this.#handovers.goOn(this.#admitted());
     this.moves.recover();
     this.observer.start();
     this.preflights.start();
@@ -227,6 +227,12 @@ export class AttachedFleet {
   /** Gives sites to an organisation, as {@link Handovers.give}. */
   give(order: Parameters<Handovers['give']>[0]): Promise<Share> {
     return this.#handovers.give(order);
+  }
+
+  /** The names of the organisations that share the overlay now. */
+  #admitted(): ReadonlySet<string> {
+    const { authority } = this.context;
+    return new Set(authority.organisations().map((pem) => readIdentity(new X509Certificate(pem)).name));
   }
 
   /** Hosts with an agent that is this control plane's. */
@@ -253,6 +259,7 @@ export class AttachedFleet {
     const { store } = this.context;
     const serials = this.#revokedSerials();
     void this.#enrolment.list().catch(() => undefined);
+    void this.#handovers.closeWays(this.#admitted());
     const hosts = this.#withAgents();
     const told = await Promise.allSettled(
       hosts.map(async (host) => {

@@ -113,7 +113,8 @@ export class Handovers {
   }
 
   /** Ends what an earlier control plane had begun. */
-  async goOn(): Promise<void> {
+  async goOn(admitted: ReadonlySet<string>): Promise<void> {
+    await this.closeWays(admitted);
     for (const [site, { organisation, isDone }] of Object.entries(this.#given.sites)) {
       if (isDone) continue;
       try {
@@ -121,6 +122,27 @@ export class Handovers {
         await this.#handOver(site);
       } catch (thrown) {
         this.#parts.context.log(`giving ${site} to ${organisation}: ${toMoveError(thrown).message}`);
+      }
+    }
+  }
+
+  /** Lets nobody pass any more who is not among these organisations; their sites stay as they are. */
+  async closeWays(admitted: ReadonlySet<string>): Promise<void> {
+    const { manifest, fleet, log } = this.#parts.context;
+    for (const [organisation, key] of Object.entries(this.#given.keys)) {
+      if (admitted.has(organisation)) continue;
+      const sites = this.#sitesOf(organisation);
+      try {
+        for (const host of grantedWays(manifest, sites, organisation, key).keys()) {
+          if (sites.includes(host)) continue;
+          const connection = await fleet.connection(host);
+          await connection.run(replaceWaysScript(organisation), { deadlineMs: stepDeadlineMs, input: '' });
+        }
+        const { [organisation]: _closed, ...keys } = this.#given.keys;
+        this.#given = { ...this.#given, keys };
+        await this.#file.write(this.#given);
+      } catch (thrown) {
+        log(`closing the ways of ${organisation}: ${toMoveError(thrown).message}`);
       }
     }
   }

@@ -306,4 +306,27 @@ describe.skipIf(why !== null)(`two control planes on one overlay${why ? ` (${why
       'ready',
     ]);
   }, 60_000);
+
+  it('let an organisation pass no more when it is revoked, and do not take its sites for their own', async () => {
+    const [admitted] = (await world.client.call('organisation.list', {})).organisations;
+    expect(await world.hosts.run('stone-c', 'cat /root/.ssh/authorized_keys')).toMatchObject({
+      stdout: expect.stringContaining('organisation:bakery'),
+    });
+    await world.client.call('credential.revoke', {
+      serial: admitted!.serial,
+      reason: 'cessationOfOperation',
+    });
+    for (const host of ['admin', 'stone-c'])
+      await until(
+        `the way is closed at ${host}`,
+        async () =>
+          !(await world.hosts.run(host, 'cat /root/.ssh/authorized_keys')).stdout.includes('organisation:'),
+        10_000,
+      );
+    const state = world.state.sites.c1;
+    expect(state).toMatchObject({ holder: 'the organisation bakery', reach: 'unknown' });
+    await expect(world.client.call('move.start', { service, to: 'c1' })).rejects.toMatchObject({
+      code: 'SITE_FOREIGN',
+    });
+  }, 30_000);
 });
