@@ -1,11 +1,10 @@
 import type { AgentContract, AgentEvent } from '../contract/agent-contract.ts';
-import { type Client, createClient } from '../contract/channel.ts';
+import type { Client } from '../contract/channel.ts';
 import type { Authority } from '../credentials/authority.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { shellQuote } from '../fleet/host-connection.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
-import { jsonLinesPort } from '../runtime/message-ports/json-lines-port.ts';
-import { agentSocket, proveController } from './prove-controller.ts';
+import { agentSocket, dialAgent, proveController } from './prove-controller.ts';
 
 /* Without room to begin with, V8 collects a small heap over and over while a state passes through: a tenth of a
  * second of both processors for each move. Young objects fit into the processor's cache. */
@@ -127,8 +126,7 @@ export class AgentConnections {
   async #dial(host: string): Promise<Client<AgentContract>> {
     try {
       const connection = await this.#fleet.connection(host);
-      const open = async () =>
-        createClient<AgentContract>(jsonLinesPort(await connection.forwardSocket(agentSocket)));
+      const open = () => dialAgent(this.#fleet, host);
       let client: Client<AgentContract>;
       try {
         client = await open();

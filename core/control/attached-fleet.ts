@@ -25,6 +25,7 @@ import { Observer } from './observer.ts';
 import { PeopleFile } from './people-file.ts';
 import { Preflights } from './preflights.ts';
 import { Proposals } from './proposals-control.ts';
+import { handOverAgent } from './prove-controller.ts';
 import { RefusedLoads } from './refused-loads.ts';
 import { Seating } from './seating.ts';
 import { ServiceKeys } from './service-keys.ts';
@@ -99,6 +100,7 @@ export class AttachedFleet {
     this.#handovers = new Handovers({
       context: this.context,
       directory: shared.home,
+      handOver: (host, authorityPem) => handOverAgent(fleet, shared.authority, host, authorityPem),
       letGo: async (host) => {
         this.#agents.forget(host);
         await this.#enrolment.forget(host);

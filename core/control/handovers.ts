@@ -1,14 +1,11 @@
-import { X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Change } from '../contract/state.ts';
-import { keyFingerprintOf } from '../credentials/controller-proof.ts';
 import type { FleetManifest } from '../lab/manifest.ts';
 import { DurableFile } from '../runtime/durable-file.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { ControlContext } from './control-context.ts';
 import { grantedWays, replaceWaysScript } from './granted-ways.ts';
-import { obeyedBy } from './prove-controller.ts';
 
 const givenSchema = z.object({
   labId: z.string(),
@@ -30,8 +27,10 @@ export type Share = Omit<FleetManifest, 'sshKeyPath'>;
 const stepDeadlineMs = 10_000;
 
 interface HandoversParts {
-  context: Pick<ControlContext, 'fleet' | 'manifest' | 'store' | 'recorder' | 'services' | 'log' | 'agent'>;
+  context: Pick<ControlContext, 'fleet' | 'manifest' | 'store' | 'recorder' | 'services' | 'log'>;
   directory: string;
+  /** Has the agent of a host obey another authority; done already is fine. */
+  handOver(host: string, authorityPem: string): Promise<void>;
   /** Lets go of a host: its certificate and its connection. */
   letGo(host: string): Promise<void>;
 }
@@ -167,20 +166,10 @@ export class Handovers {
   }
 
   async #handOver(site: string): Promise<void> {
-    const { context, letGo } = this.#parts;
+    const { context, handOver, letGo } = this.#parts;
     const given = this.#given.sites[site];
     if (!given) return;
-    const fingerprint = keyFingerprintOf(new X509Certificate(given.authorityPem));
-    // A control plane that died just after it had given the site away is refused there now.
-    const isAlready = (await obeyedBy(context.fleet, site)) === fingerprint;
-    if (!isAlready) {
-      const agent = await context.agent(site);
-      await agent.call(
-        'agent.handOver',
-        { authorityPem: given.authorityPem },
-        { deadlineMs: stepDeadlineMs },
-      );
-    }
+    await handOver(site, given.authorityPem);
     this.#given = {
       ...this.#given,
       sites: { ...this.#given.sites, [site]: { ...given, isDone: true } },

@@ -2,7 +2,12 @@ import { X509Certificate } from 'node:crypto';
 import type { AgentContract } from '../contract/agent-contract.ts';
 import { type Client, createClient } from '../contract/channel.ts';
 import type { Authority } from '../credentials/authority.ts';
-import { checkAgent, controllerPurpose, newNonce } from '../credentials/controller-proof.ts';
+import {
+  checkAgent,
+  controllerPurpose,
+  keyFingerprintOf,
+  newNonce,
+} from '../credentials/controller-proof.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { jsonLinesPort } from '../runtime/message-ports/json-lines-port.ts';
 
@@ -10,6 +15,7 @@ import { jsonLinesPort } from '../runtime/message-ports/json-lines-port.ts';
 export const agentSocket = '/run/move/agent.sock';
 
 const proofDeadlineMs = 10_000;
+const handOverDeadlineMs = 20_000;
 
 /**
  * Makes a host's agent and the control plane known to each other on one connection; the agent answers nothing else
@@ -35,15 +41,32 @@ export async function proveController(
   if (met.proof) checkAgent(meeting, met.proof, new X509Certificate(authorityPem));
 }
 
-/** The key of the authority that a host's agent says it obeys (SHA-256); null for nobody's, or no agent. */
-export async function obeyedBy(fleet: Pick<Fleet, 'connection'>, host: string): Promise<string | null> {
+/** A connection to a host's agent, which knows nothing of either end yet. @throws MoveError of SSH, `CHANNEL_REFUSED`. */
+export async function dialAgent(
+  fleet: Pick<Fleet, 'connection'>,
+  host: string,
+): Promise<Client<AgentContract>> {
   const connection = await fleet.connection(host);
-  const socket = await connection.forwardSocket(agentSocket).catch(() => null);
-  if (!socket) return null;
-  const client = createClient<AgentContract>(jsonLinesPort(socket));
+  return createClient<AgentContract>(jsonLinesPort(await connection.forwardSocket(agentSocket)));
+}
+
+/**
+ * Gives a host's agent to another authority. Done already is fine: whoever gave it away and died before he could write
+ * that down is refused there now.
+ * @throws MoveError `SITE_BUSY` while a pod or a storage is there, `CONTROLLER_DENIED`, and of hosts that do not answer.
+ */
+export async function handOverAgent(
+  fleet: Pick<Fleet, 'connection'>,
+  authority: Pick<Authority, 'certificate' | 'signStatement'>,
+  host: string,
+  authorityPem: string,
+): Promise<void> {
+  const client = await dialAgent(fleet, host);
   try {
     const met = await client.call('agent.meet', { host, nonce: newNonce() }, { deadlineMs: proofDeadlineMs });
-    return met.obeys;
+    if (met.obeys === keyFingerprintOf(new X509Certificate(authorityPem))) return;
+    await proveController(host, client, authority);
+    await client.call('agent.handOver', { authorityPem }, { deadlineMs: handOverDeadlineMs });
   } finally {
     client.close();
   }

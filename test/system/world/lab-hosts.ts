@@ -2,16 +2,15 @@ import { createHash } from 'node:crypto';
 import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { AgentContract } from '../../../core/contract/agent-contract.ts';
-import { type Client, createClient } from '../../../core/contract/channel.ts';
+import type { Client } from '../../../core/contract/channel.ts';
 import { inventoryOf } from '../../../core/control/host-plan.ts';
 import { readPassphrase } from '../../../core/control/passphrase.ts';
-import { agentSocket, proveController } from '../../../core/control/prove-controller.ts';
+import { dialAgent, proveController } from '../../../core/control/prove-controller.ts';
 import { readAuthority } from '../../../core/credentials/authority-files.ts';
 import { signStatement } from '../../../core/credentials/signed-statement.ts';
 import { Fleet } from '../../../core/fleet/fleet.ts';
 import type { RemoteProgram } from '../../../core/fleet/host-connection.ts';
 import type { FleetManifest } from '../../../core/lab/manifest.ts';
-import { jsonLinesPort } from '../../../core/runtime/message-ports/json-lines-port.ts';
 
 export interface Said {
   code: number | null;
@@ -89,8 +88,7 @@ export class LabHosts {
     const known = this.#agents.get(host);
     if (known) return known;
     const dialling = (async () => {
-      const connection = await this.#fleet.connection(host);
-      const client = createClient<AgentContract>(jsonLinesPort(await connection.forwardSocket(agentSocket)));
+      const client = await dialAgent(this.#fleet, host);
       await proveController(host, client, await this.#authority());
       return client;
     })();

@@ -54,23 +54,20 @@ class World {
       log: (line: string) => this.asked.push(line),
       fleet: {
         connection: async (host: string) => ({
-          forwardSocket: () => Promise.reject(new Error('nobody listens')),
           run: async (_script: string, { input }: { input: string }) => {
             this.asked.push(`${input === '' ? 'close' : 'open'} ${host}`);
             return '';
           },
         }),
       },
-      agent: async (host: string) => ({
-        call: async (method: string) => {
-          if (host === this.silent) throw new MoveError('AGENT_UNREACHABLE', `${host} does not answer.`);
-          this.asked.push(`${method} ${host}`);
-        },
-      }),
     };
     const handovers = new Handovers({
       context: context as unknown as Parts['context'],
       directory: this.directory.path,
+      handOver: async (host) => {
+        if (host === this.silent) throw new MoveError('AGENT_UNREACHABLE', `${host} does not answer.`);
+        this.asked.push(`give ${host}`);
+      },
       letGo: async (host) => void this.left.push(host),
     });
     await handovers.restore();
@@ -92,7 +89,7 @@ describe('giving sites away', () => {
     const share = await (await world.begin()).give(order());
     expect(world.asked).toEqual([
       ...['open c1', 'open c2', 'open stone-c', 'open admin'],
-      ...['agent.handOver c1', 'agent.handOver c2'],
+      ...['give c1', 'give c2'],
     ]);
     expect(world.left).toEqual(['c1', 'c2']);
     expect(world.store.state.sites.c1).toMatchObject({ holder: 'the organisation bakery', reach: 'unknown' });
@@ -108,7 +105,7 @@ describe('giving sites away', () => {
     const next = await world.begin();
     expect(['a1', 'c1', 'c2'].map(next.holderOf)).toEqual([null, 'bakery', 'bakery']);
     await next.goOn(new Set(['bakery']));
-    expect(world.asked.filter((line) => line.startsWith('agent.'))).toEqual(['agent.handOver c2']);
+    expect(world.asked.filter((line) => line.startsWith('give'))).toEqual(['give c2']);
     world.asked.length = 0;
     await (await world.begin()).goOn(new Set(['bakery']));
     expect(world.asked).toEqual([]);
