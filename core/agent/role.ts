@@ -5,6 +5,7 @@ import type { ServicePath } from '../contract/domain.ts';
 import type { NodeList } from '../contract/node-list.ts';
 import type { MoveError } from '../runtime/errors.ts';
 import type { LinkIdentity } from '../runtime/link/link-tls.ts';
+import type { Controller } from './controller-gate.ts';
 import type { AgentDirectories } from './directories.ts';
 import type { EventHub } from './event-hub.ts';
 
@@ -40,7 +41,7 @@ export interface RoleContext {
   log: (line: string) => void;
 }
 
-export type AgentHandlers = Handlers<AgentContract, 'control'>;
+export type AgentHandlers = Handlers<AgentContract, Controller>;
 
 /** A role that runs on this host. */
 export interface RunningRole {
@@ -48,6 +49,8 @@ export interface RunningRole {
   handlers: Partial<AgentHandlers>;
   /** Judges all live links again after a revocation; returns how many were cut. */
   recheck(): number;
+  /** Why this host cannot be given to another control plane now; null when it can. */
+  keeps?(): Promise<string | null>;
   /** There is a newer list of overlay nodes. */
   listed?(): void;
   stop(): Promise<void>;

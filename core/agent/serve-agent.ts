@@ -19,6 +19,7 @@ import { DurableFile } from '../runtime/durable-file.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { LinkIdentity } from '../runtime/link/link-tls.ts';
 import { jsonLinesPort } from '../runtime/message-ports/json-lines-port.ts';
+import { type Controller, ControllerGate, newController } from './controller-gate.ts';
 import { type AgentDirectories, makeDirectories } from './directories.ts';
 import { EventHub } from './event-hub.ts';
 import { startOverlayRole } from './overlay-role.ts';
@@ -42,6 +43,9 @@ function lasting(configuration: AgentConfiguration): object {
   return configuration.roles.overlay ? { ...rest, certificatePem } : rest;
 }
 
+/** What is answered to anybody: all else takes a control plane that has proven to be the one of this host. */
+const open: ReadonlySet<string> = new Set(['agent.hello', 'agent.meet', 'agent.prove']);
+
 /**
  * The agent of one host: composes the roles that its configuration names and answers the control
  * plane on a unix socket. It takes up its last configuration by itself, so that neither a restart of
@@ -61,6 +65,8 @@ export class Agent {
   #identity: LinkIdentity | undefined;
   #roles: RunningRole[] = [];
   #changing: Promise<void> = Promise.resolve();
+  readonly #gate: ControllerGate;
+  readonly #sockets = new Set<Socket>();
 
   constructor(directories: AgentDirectories, log: (line: string) => void) {
     this.#directories = directories;
@@ -69,20 +75,32 @@ export class Agent {
       join(directories.state, 'agent.json'),
       agentConfigurationSchema.nullable(),
     );
+    this.#gate = new ControllerGate({
+      stateDirectory: directories.state,
+      host: () => this.#configuration?.host ?? null,
+      shown: () => this.#identity ?? null,
+      refused: ({ code, message }) =>
+        this.#events.tell({
+          type: 'refused',
+          at: systemClock.now(),
+          code,
+          message,
+          who: 'a control plane that is not the one of this host',
+        }),
+    });
   }
 
   /** Starts listening, then takes up the last configuration. Returns what stops it again. */
   async start(): Promise<() => Promise<void>> {
     await makeDirectories(this.#directories);
-    const sockets = new Set<Socket>();
     const server = createServer((socket) => {
-      sockets.add(socket);
-      socket.on('close', () => sockets.delete(socket));
+      this.#sockets.add(socket);
+      socket.on('close', () => this.#sockets.delete(socket));
       socket.on('error', () => undefined);
       serveContract(
         agentContract,
         this.#handlers(),
-        'control' as const,
+        newController(),
         jsonLinesPort(socket),
         (thrown, method) => {
           const error = toMoveError(thrown);
@@ -92,6 +110,7 @@ export class Agent {
       );
     });
     const previous = await this.#file.read(null);
+    await this.#gate.restore(previous?.trustPem);
     if (previous)
       await this.#apply(previous).catch((thrown) =>
         this.#log(`cannot take up the last configuration: ${toMoveError(thrown).stack}`),
@@ -104,7 +123,7 @@ export class Agent {
     });
     await chmod(path, 0o600);
     return async () => {
-      for (const socket of sockets) socket.destroy();
+      for (const socket of this.#sockets) socket.destroy();
       await new Promise<void>((resolve) => server.close(() => resolve()));
       await this.#stopRoles();
       await rm(path, { force: true });
@@ -115,6 +134,9 @@ export class Agent {
     const own: Pick<
       AgentHandlers,
       | 'agent.hello'
+      | 'agent.meet'
+      | 'agent.prove'
+      | 'agent.handOver'
       | 'agent.request'
       | 'agent.configure'
       | 'agent.revoke'
@@ -129,6 +151,17 @@ export class Agent {
         startedAt: this.#startedAt,
         configured: this.#roles.length > 0,
       }),
+      'agent.meet': (asked, { caller }) => this.#gate.meet(caller, asked),
+      'agent.prove': async (proof, { caller }) => {
+        await this.#gate.prove(caller, proof);
+        return {};
+      },
+      'agent.handOver': async ({ authorityPem }) => {
+        const next = this.#changing.then(() => this.#handOver(authorityPem));
+        this.#changing = next.catch(() => undefined);
+        await next;
+        return {};
+      },
       'agent.request': async ({ name }) => ({ requestPem: await this.#request(name) }),
       'agent.configure': async (configuration) => {
         const next = this.#changing.then(() => this.#reconfigure(configuration));
@@ -178,13 +211,43 @@ export class Agent {
     };
     const fallback = Object.fromEntries(Object.keys(agentContract).map((name) => [name, absent(name)]));
     const byName = {
-      get: (_target: object, name: string) =>
-        own[name as keyof typeof own] ??
-        this.#roles.map((role) => role.handlers[name as keyof AgentHandlers]).find((handler) => handler) ??
-        fallback[name],
+      get: (_target: object, name: string) => {
+        type Handler = (input: unknown, context: { caller: Controller }, emit: unknown) => unknown;
+        const handler = (own[name as keyof typeof own] ??
+          this.#roles.map((role) => role.handlers[name as keyof AgentHandlers]).find((known) => known) ??
+          fallback[name]) as Handler;
+        if (open.has(name)) return handler;
+        const guarded: Handler = (input, context, emit) => {
+          this.#gate.check(context.caller);
+          return handler(input, context, emit);
+        };
+        return guarded;
+      },
     };
     // Looked up at each call: roles come and go with the configuration while connections stay.
     return new Proxy({}, byName) as AgentHandlers;
+  }
+
+  /** Forgets what it is and obeys somebody else; whoever is connected has to prove himself anew. */
+  async #handOver(authorityPem: string): Promise<void> {
+    for (const role of this.#roles) {
+      const why = await role.keeps?.();
+      if (why)
+        throw new MoveError('SITE_BUSY', `This host is not given away: ${why}. Move or remove that first.`);
+    }
+    await this.#stopRoles();
+    const { state } = this.#directories;
+    for (const name of ['key.pem', 'request.pem', 'living.json', 'lifelines.json', 'decoys'])
+      await rm(join(state, name), { recursive: true, force: true });
+    await this.#file.write(null);
+    this.#configuration = null;
+    this.#identity = undefined;
+    this.#keyPem = '';
+    await this.#gate.obey(authorityPem);
+    // Whoever listens still is the one who gave it away; the answer to him goes out first.
+    setImmediate(() => {
+      for (const socket of this.#sockets) socket.end();
+    });
   }
 
   async #request(name: string): Promise<string> {

@@ -439,6 +439,14 @@ export async function startSiteRole(
       },
     },
     recheck: () => server.recheck().length + lasting.recheck(),
+    async keeps() {
+      await tidying;
+      const pods = await runtime.list();
+      const services = new Set([...Object.keys(living), ...pods.map(({ spec }) => spec.service)]);
+      const lent = storage.status().map(({ service }) => service);
+      if (services.size > 0) return `${[...services].sort().join(', ')} live here`;
+      return lent.length > 0 ? `the storage of ${lent.sort().join(', ')} is here` : null;
+    },
     async stop() {
       signals.stop();
       await tidying;

@@ -263,6 +263,31 @@ export const agentContract = {
     nothing,
     z.object({ host: z.string().nullable(), version: z.string(), startedAt: at, configured: z.boolean() }),
   ),
+  'agent.meet': method(
+    'Begins the proof of who speaks: the agent shows itself, and says what the control plane has to sign. Nothing else is answered before it has.',
+    z.object({ host: z.string().min(1).max(63), nonce: z.base64().length(44) }),
+    z.object({
+      nonce: z.string(),
+      obeys: z
+        .string()
+        .nullable()
+        .describe("the key of the authority that it obeys, SHA-256; null for nobody's"),
+      proof: z
+        .object({ certificatePem: pem, signature: z.string() })
+        .nullable()
+        .describe('by the key of its host; null while it has no certificate'),
+    }),
+  ),
+  'agent.prove': method(
+    'Proves that the control plane holds the key of its authority. An agent that obeys nobody yet obeys it from now on.',
+    z.object({ authorityPem: pem.max(16_384), signature: z.string().max(1_024) }),
+    nothing,
+  ),
+  'agent.handOver': method(
+    'Gives the agent to the control plane of another authority: its roles end, its key and its certificate are forgotten. Refused while a pod is here.',
+    z.object({ authorityPem: pem.max(16_384) }),
+    nothing,
+  ),
   'agent.request': method(
     'Makes a key where there is none and returns a certificate request for it; the key never leaves the host.',
     z.object({ name: z.string() }),

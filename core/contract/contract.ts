@@ -169,6 +169,11 @@ export const contract = {
         .describe('the machines that it may run them on'),
       days: z.number().min(0.05).max(398).default(365).describe('lifetime in days'),
       requestPem: z.string().startsWith('-----BEGIN ').max(65_536),
+      sshKey: z
+        .string()
+        .max(512)
+        .optional()
+        .describe('its public key for SSH: those of its sites that are driven from here are given to it'),
     }),
     z.object({
       credential: credentialSchema,
@@ -176,6 +181,10 @@ export const contract = {
       certificatePem: z.string(),
       trustPem: z.string(),
       nodesTold: z.number().int(),
+      given: z.array(z.string()).describe('sites that were driven from here and are its own now'),
+      share: z
+        .unknown()
+        .describe('what its own control plane has to know of the overlay; null where no site was given'),
     }),
   ),
   'organisation.list': query(

@@ -48,6 +48,12 @@ export const overlayNodeSchema = z.object({
     .describe('its link is flooded: it has left the ring and sends clients elsewhere'),
   clientLinks: z.number().int(),
   sessions: z.number().int(),
+  holder: z
+    .string()
+    .optional()
+    .describe(
+      'who drives it, where that is the control plane of somebody else: this one does not look at it',
+    ),
 });
 export type OverlayNode = z.infer<typeof overlayNodeSchema>;
 
@@ -121,6 +127,12 @@ export const siteSchema = z.object({
     .array(z.string())
     .optional()
     .describe('services that have left and at whose old address something answers here for them'),
+  holder: z
+    .string()
+    .optional()
+    .describe(
+      'who drives it, where that is the control plane of somebody else: this one does not look at it',
+    ),
 });
 export type Site = z.infer<typeof siteSchema>;
 
@@ -129,6 +141,12 @@ export const stoneSchema = z.object({
   isp: z.string(),
   reach: reachSchema,
   relays: z.number().int().describe('streams it is relaying now'),
+  holder: z
+    .string()
+    .optional()
+    .describe(
+      'who drives it, where that is the control plane of somebody else: this one does not look at it',
+    ),
 });
 export type Stone = z.infer<typeof stoneSchema>;
 

@@ -1,11 +1,11 @@
 import type { AgentContract, AgentEvent } from '../contract/agent-contract.ts';
-import { type Client, createClient } from '../contract/channel.ts';
+import type { Client } from '../contract/channel.ts';
+import type { Authority } from '../credentials/authority.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import { shellQuote } from '../fleet/host-connection.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
-import { jsonLinesPort } from '../runtime/message-ports/json-lines-port.ts';
+import { agentSocket, dialAgent, proveController } from './prove-controller.ts';
 
-const agentSocket = '/run/move/agent.sock';
 /* Without room to begin with, V8 collects a small heap over and over while a state passes through: a tenth of a
  * second of both processors for each move. Young objects fit into the processor's cache. */
 const agentStart =
@@ -22,6 +22,7 @@ const retryToMs = 3_000;
  */
 export class AgentConnections {
   readonly #fleet: Fleet;
+  readonly #authority: Pick<Authority, 'certificate' | 'signStatement'>;
   readonly #log: (line: string) => void;
   readonly #clients = new Map<string, Promise<Client<AgentContract>>>();
   readonly #wanted = new Set<string>();
@@ -32,8 +33,13 @@ export class AgentConnections {
   #onEvent: (host: string, event: AgentEvent) => void = () => undefined;
   #closed = false;
 
-  constructor(fleet: Fleet, log: (line: string) => void) {
+  constructor(
+    fleet: Fleet,
+    authority: Pick<Authority, 'certificate' | 'signStatement'>,
+    log: (line: string) => void,
+  ) {
     this.#fleet = fleet;
+    this.#authority = authority;
     this.#log = log;
   }
 
@@ -78,6 +84,18 @@ export class AgentConnections {
     return dialling;
   }
 
+  /** Ends the connection to a host that is not wanted any more, and does not dial again. */
+  forget(host: string): void {
+    this.#wanted.delete(host);
+    clearTimeout(this.#timers.get(host));
+    const known = this.#clients.get(host);
+    this.#clients.delete(host);
+    void known?.then(
+      (client) => client.close(),
+      () => undefined,
+    );
+  }
+
   /** Ends all connections; the agents go on. One that is still being made is closed when it is there. */
   close(): void {
     this.#closed = true;
@@ -108,8 +126,7 @@ export class AgentConnections {
   async #dial(host: string): Promise<Client<AgentContract>> {
     try {
       const connection = await this.#fleet.connection(host);
-      const open = async () =>
-        createClient<AgentContract>(jsonLinesPort(await connection.forwardSocket(agentSocket)));
+      const open = () => dialAgent(this.#fleet, host);
       let client: Client<AgentContract>;
       try {
         client = await open();
@@ -126,7 +143,13 @@ export class AgentConnections {
       }
       // A connection that is found dead takes along what went over it, which may never hear of it otherwise.
       void connection.closed.then(() => client.close());
-      await this.#onUp(host, client);
+      try {
+        await proveController(host, client, this.#authority);
+        await this.#onUp(host, client);
+      } catch (thrown) {
+        client.close();
+        throw thrown;
+      }
       client.listen('events', {}, (event) => this.#onEvent(host, event));
       return client;
     } catch (thrown) {

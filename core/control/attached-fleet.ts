@@ -1,10 +1,10 @@
-import { createHash } from 'node:crypto';
+import { createHash, X509Certificate } from 'node:crypto';
 import type { AgentContract, AgentEvent, ServiceDescription } from '../contract/agent-contract.ts';
 import type { Client } from '../contract/channel.ts';
 import type { NodeList } from '../contract/node-list.ts';
-import type { Change, CollectionName } from '../contract/state.ts';
+import { readIdentity } from '../credentials/identity.ts';
 import { Fleet, type HostReach } from '../fleet/fleet.ts';
-import type { LabHost, LabManifest } from '../lab/manifest.ts';
+import type { FleetManifest, LabHost } from '../lab/manifest.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { Admissions } from './admissions-control.ts';
 import { AgentConnections } from './agent-connections.ts';
@@ -15,7 +15,9 @@ import { DoorKeeper } from './doors.ts';
 import { Drills } from './drills-control.ts';
 import { Enrolment } from './enrolment.ts';
 import { Floods } from './floods.ts';
-import { inventoryOf, publicAddress } from './host-plan.ts';
+import { Handovers, type Share } from './handovers.ts';
+import { operatorHoldings, organisationHoldings, shownHolder, siteForeign } from './holdings.ts';
+import { inventoryOf } from './host-plan.ts';
 import { Moves } from './moves-control.ts';
 import { NodeFloods } from './node-floods.ts';
 import { NodeListKeeper } from './node-list-keeper.ts';
@@ -23,12 +25,14 @@ import { Observer } from './observer.ts';
 import { PeopleFile } from './people-file.ts';
 import { Preflights } from './preflights.ts';
 import { Proposals } from './proposals-control.ts';
+import { handOverAgent } from './prove-controller.ts';
 import { RefusedLoads } from './refused-loads.ts';
 import { Seating } from './seating.ts';
 import { ServiceKeys } from './service-keys.ts';
 import { pathsOf, ServicePaths } from './service-paths.ts';
 import { ServicePolicies } from './service-policies.ts';
 import { Services } from './services-control.ts';
+import { showHosts } from './show-hosts.ts';
 import { Visitors } from './visitors-control.ts';
 import { WayHome } from './way-home.ts';
 
@@ -36,7 +40,7 @@ const agentRoles: readonly string[] = ['overlay', 'site', 'stone'];
 const refusalSilenceMs = 10_000;
 const refusalsRemembered = 1_000;
 
-type Shared = Omit<ControlContext, 'manifest' | 'fleet' | 'agent' | 'services'>;
+type Shared = Omit<ControlContext, 'manifest' | 'fleet' | 'agent' | 'services' | 'holdings'>;
 
 /**
  * A lab (or any fleet with such a manifest) that the control plane is attached to: its agents, services,
@@ -61,6 +65,7 @@ export class AttachedFleet {
   readonly nodeFloods: NodeFloods;
   readonly #agents: AgentConnections;
   readonly #enrolment: Enrolment;
+  readonly #handovers: Handovers;
   readonly services: Services;
   readonly #seating: Seating;
   readonly #nodeList: NodeListKeeper;
@@ -69,11 +74,38 @@ export class AttachedFleet {
   readonly #failedAgents = new Set<string>();
   readonly #refusals = new Map<string, number>();
 
-  constructor(shared: Shared, manifest: LabManifest) {
+  constructor(shared: Shared, manifest: FleetManifest) {
     const fleet = new Fleet(inventoryOf(manifest, hostKeyFingerprint(manifest.sshHostKey)));
-    this.#agents = new AgentConnections(fleet, shared.log);
+    this.#agents = new AgentConnections(fleet, shared.authority, shared.log);
     const services = new Map<string, ServiceDescription>();
-    this.context = { ...shared, manifest, fleet, services, agent: (host) => this.#agents.agent(host) };
+    const { organisation } = shared.authority;
+    const holdings = organisation
+      ? organisationHoldings(organisation)
+      : operatorHoldings(
+          () => shared.authority.organisations().map((pem) => readIdentity(new X509Certificate(pem))),
+          (site) => this.#handovers.holderOf(site),
+        );
+    this.context = {
+      ...shared,
+      manifest,
+      fleet,
+      services,
+      holdings,
+      agent: async (host) => {
+        const holder = shownHolder(shared.store.state, host);
+        if (holder !== null) throw siteForeign(host, holder);
+        return this.#agents.agent(host);
+      },
+    };
+    this.#handovers = new Handovers({
+      context: this.context,
+      directory: shared.home,
+      handOver: (host, authorityPem) => handOverAgent(fleet, shared.authority, host, authorityPem),
+      letGo: async (host) => {
+        this.#agents.forget(host);
+        await this.#enrolment.forget(host);
+      },
+    });
     const keys = new ServiceKeys({
       directory: `${shared.home}/services`,
       authority: shared.authority,
@@ -89,6 +121,7 @@ export class AttachedFleet {
     this.#enrolment = new Enrolment({
       authority: shared.authority,
       manifest,
+      isOwn: (host) => shownHolder(shared.store.state, host) === null,
       directory: shared.home,
       revoked: () => this.#revokedSerials(),
       paths: () => pathsOf(shared.store),
@@ -141,7 +174,7 @@ export class AttachedFleet {
       nameOfNode: (address) => this.#enrolment.nameOf(address),
     });
     this.#refusedLoads = new RefusedLoads({
-      hosts: Object.keys(manifest.hosts),
+      hosts: () => Object.keys(manifest.hosts).filter((host) => this.#reaches(host)),
       fleet,
       journal: shared.journal,
       recorder: shared.recorder,
@@ -169,15 +202,15 @@ export class AttachedFleet {
   async start(): Promise<void> {
     const { manifest, store } = this.context;
     await this.#enrolment.restore();
-    await this.#doors.start();
+    await this.#handovers.restore();
+    if (!manifest.isShare) await this.#doors.start();
     this.#mustGoOn();
-    this.#showHosts();
-    const withAgents = Object.values(manifest.hosts)
-      .filter((host) => agentRoles.includes(host.role))
-      .map((host) => host.name);
+    store.change(showHosts(store.state, manifest, this.context.holdings, this.context.clock.now()));
+    const withAgents = this.#withAgents();
     this.#agents.keep(withAgents);
     await this.#reachable(withAgents);
     this.#mustGoOn();
+    void this.#handovers.goOn(this.#admitted());
     this.moves.recover();
     this.observer.start();
     this.preflights.start();
@@ -186,6 +219,36 @@ export class AttachedFleet {
     this.#wayHome.start();
     this.decoys.start();
     store.change([]);
+  }
+
+  /** Which of these sites can be given to an organisation. @throws MoveError `SITE_BUSY`. */
+  givable(sites: readonly string[]): string[] {
+    return this.#handovers.givable(sites);
+  }
+
+  /** Gives sites to an organisation, as {@link Handovers.give}. */
+  give(order: Parameters<Handovers['give']>[0]): Promise<Share> {
+    return this.#handovers.give(order);
+  }
+
+  /** The names of the organisations that share the overlay now. */
+  #admitted(): ReadonlySet<string> {
+    const { authority } = this.context;
+    return new Set(authority.organisations().map((pem) => readIdentity(new X509Certificate(pem)).name));
+  }
+
+  /** Hosts with an agent that is this control plane's. */
+  #withAgents(): string[] {
+    return Object.values(this.context.manifest.hosts)
+      .filter(({ name, role }) => agentRoles.includes(role) && this.#reaches(name))
+      .map(({ name }) => name);
+  }
+
+  #reaches(host: string): boolean {
+    const { store, manifest } = this.context;
+    // An organisation passes the entry of the fleet and does nothing there.
+    if (manifest.isShare && manifest.hosts[host]?.role === 'admin') return false;
+    return shownHolder(store.state, host) === null;
   }
 
   /** A start that is overtaken by the stop begins nothing any more. */
@@ -198,11 +261,8 @@ export class AttachedFleet {
     const { store } = this.context;
     const serials = this.#revokedSerials();
     void this.#enrolment.list().catch(() => undefined);
-    const hosts = [
-      ...Object.keys(store.state.nodes),
-      ...Object.keys(store.state.sites),
-      ...Object.keys(store.state.stones),
-    ];
+    void this.#handovers.closeWays(this.#admitted());
+    const hosts = this.#withAgents();
     const told = await Promise.allSettled(
       hosts.map(async (host) => {
         const agent = await this.context.agent(host);
@@ -216,11 +276,10 @@ export class AttachedFleet {
 
   /** Tells every agent that answers which organisations share the overlay; returns how many overlay nodes know. */
   async tellOrganisations(): Promise<number> {
-    const { store, manifest, authority } = this.context;
+    const { store, authority } = this.context;
     const organisations = authority.organisations();
-    const hosts = Object.values(manifest.hosts).filter((host) => agentRoles.includes(host.role));
     const told = await Promise.allSettled(
-      hosts.map(async ({ name }) => {
+      this.#withAgents().map(async (name) => {
         const agent = await this.context.agent(name);
         await agent.call('agent.organisations', { organisations }, { deadlineMs: 5_000 });
         return name;
@@ -239,8 +298,7 @@ export class AttachedFleet {
       text: `The list of overlay nodes is signed anew: version ${list.version}, ${list.nodes.length} nodes.`,
       data: { version: list.version, expiresAt: list.expiresAt },
     });
-    const { hosts } = this.context.manifest;
-    for (const { name } of Object.values(hosts).filter((host) => agentRoles.includes(host.role)))
+    for (const name of this.#withAgents())
       void this.context
         .agent(name)
         .then((agent) => agent.call('agent.nodes', { list }, { deadlineMs: 5_000 }))
@@ -290,123 +348,6 @@ export class AttachedFleet {
       if (outcome.status === 'rejected' && host)
         this.context.log(`${host}: ${toMoveError(outcome.reason).message}`);
     });
-  }
-
-  /** Shows every host of the manifest, and nothing of an earlier lab. */
-  #showHosts(): void {
-    const { store, manifest } = this.context;
-    const changes: Change[] = [];
-    for (const collection of [
-      'isps',
-      'nodes',
-      'sites',
-      'stones',
-      'clients',
-      'lifelines',
-      'floods',
-    ] as CollectionName[])
-      for (const id of Object.keys(store.state[collection])) changes.push({ op: 'remove', collection, id });
-    for (const attack of Object.values(store.state.attacks))
-      if (attack.state === 'active')
-        changes.push({
-          op: 'patch',
-          collection: 'attacks',
-          id: attack.id,
-          value: { state: 'over', overAt: this.context.clock.now() },
-        });
-    // Whether a proposal still stands is found out anew: an attack that goes on is told again.
-    for (const proposal of Object.values(store.state.proposals))
-      if (proposal.state === 'waiting')
-        changes.push({
-          op: 'patch',
-          collection: 'proposals',
-          id: proposal.id,
-          value: {
-            state: 'withdrawn',
-            decidedAt: this.context.clock.now(),
-            decidedBy: 'the control plane began anew',
-          },
-        });
-    for (const host of Object.values(manifest.hosts)) {
-      if (host.isp)
-        changes.push({
-          op: 'upsert',
-          collection: 'isps',
-          id: host.isp,
-          value: { id: host.isp, name: `ISP ${host.isp.toUpperCase()}` },
-        });
-      const id = host.name;
-      if (host.role === 'site')
-        changes.push({
-          op: 'upsert',
-          collection: 'sites',
-          id,
-          value: {
-            id,
-            isp: host.isp ?? '',
-            reach: 'unknown',
-            primaryAddress: publicAddress(host),
-            primaryCapacityMbit: host.rateMbit.primary ?? 0,
-            secondaryCapacityMbit: host.rateMbit.secondary ?? 0,
-            primaryInMbit: 0,
-            primaryOutMbit: 0,
-            secondaryInMbit: 0,
-            secondaryOutMbit: 0,
-            pods: [],
-            attacked: false,
-            ...(host.offers ? { offers: host.offers } : {}),
-          },
-        });
-      else if (host.role === 'stone')
-        changes.push({
-          op: 'upsert',
-          collection: 'stones',
-          id,
-          value: { id, isp: host.isp ?? '', reach: 'unknown', relays: 0 },
-        });
-      else if (host.role === 'overlay')
-        changes.push({
-          op: 'upsert',
-          collection: 'nodes',
-          id,
-          value: {
-            id,
-            address: publicAddress(host),
-            reach: 'unknown',
-            ringIdentifier: null,
-            successors: [],
-            predecessor: null,
-            fingers: [],
-            roles: [],
-            flooded: false,
-            clientLinks: 0,
-            sessions: 0,
-          },
-        });
-      else if (host.role === 'client' || host.role === 'bot')
-        changes.push({
-          op: 'upsert',
-          collection: 'clients',
-          id,
-          value: {
-            id,
-            role: host.role,
-            reach: 'up',
-            path: 'none',
-            services: [],
-            activity: 'idle',
-          },
-        });
-    }
-    // Where a service is stands in the journal; whether it answers is only known once it was found.
-    for (const service of Object.values(store.state.services))
-      changes.push({
-        op: 'patch',
-        collection: 'services',
-        id: service.id,
-        value: { ...(service.state === 'running' ? { state: 'starting' } : {}), route: [] },
-      });
-    store.change(changes);
   }
 
   #onReach(host: string, reach: HostReach): void {

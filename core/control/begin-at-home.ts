@@ -1,6 +1,7 @@
 import type { ConsoleState } from '../contract/state.ts';
 import { MoveError } from '../runtime/errors.ts';
 import { type ControlContext, serviceOf } from './control-context.ts';
+import { ownSites } from './holdings.ts';
 import type { Moves } from './moves-control.ts';
 
 /** A flood of up to a minute, and what its alarm takes to clear. */
@@ -11,7 +12,7 @@ const onlyCopyLimitMs = 20_000;
 const askSitesEveryMs = 250;
 const askDeadlineMs = 5_000;
 
-type Surroundings = Pick<ControlContext, 'store' | 'clock' | 'agent' | 'services'>;
+type Surroundings = Pick<ControlContext, 'store' | 'holdings' | 'clock' | 'agent' | 'services'>;
 
 /**
  * Brings about what a drill begins with: no flood runs and no site is attacked, the service runs at its home,
@@ -122,7 +123,7 @@ async function untilOnlyCopy(
   for (;;) {
     const silent: string[] = [];
     const copies = await Promise.all(
-      Object.values(store.state.sites).map(async ({ id: site, reach }) => {
+      ownSites(store.state).map(async ({ id: site, reach }) => {
         try {
           if (reach !== 'up') throw new MoveError('AGENT_UNREACHABLE', `${site} does not answer.`);
           const agent = await context.agent(site);

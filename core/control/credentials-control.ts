@@ -4,6 +4,9 @@ import type { Credential } from '../contract/domain.ts';
 import type { Authority } from '../credentials/authority.ts';
 import { readIdentity } from '../credentials/identity.ts';
 import type { IssuanceLog, IssuedCertificate } from '../credentials/issuance-log.ts';
+import { MoveError } from '../runtime/errors.ts';
+import { sshPublicKeySchema } from './granted-ways.ts';
+import type { Share } from './handovers.ts';
 import type { Recorder } from './recorder.ts';
 
 /** A certificate as shells see it. */
@@ -62,40 +65,80 @@ export function issuanceLogOf(recorder: () => Recorder): IssuanceLog {
 
 const dayMs = 24 * 3600 * 1000;
 
+/** Gives an operator's sites to organisations. */
+interface SiteGiver {
+  givable(sites: readonly string[]): string[];
+  give(order: {
+    organisation: string;
+    sites: readonly string[];
+    authorityPem: string;
+    sshKey: string;
+  }): Promise<Share>;
+}
+
+function readSshKey(line: string): string {
+  const parsed = sshPublicKeySchema.safeParse(line);
+  if (parsed.success) return parsed.data;
+  throw new MoveError(
+    'SSH_KEY_UNREADABLE',
+    `The key for SSH cannot be taken: ${parsed.error.issues[0]?.message}.`,
+  );
+}
+
 /** Issuance by hand and what belongs to it. */
 export class Credentials {
   readonly #authority: Authority;
   readonly #tellAccessPoints: () => Promise<number>;
   readonly #tellOrganisations: () => Promise<number>;
+  readonly #sites: SiteGiver;
 
   constructor(
     authority: Authority,
     tellAccessPoints: () => Promise<number>,
     tellOrganisations: () => Promise<number>,
+    sites: SiteGiver,
   ) {
     this.#authority = authority;
     this.#tellAccessPoints = tellAccessPoints;
     this.#tellOrganisations = tellOrganisations;
+    this.#sites = sites;
   }
 
   /**
    * Admits an organisation to the overlay: signs its authority, for its services and sites alone, and tells every node.
-   * `credential.revoke` ends it, with everything that it has signed.
-   * @throws MoveError `SCOPE_TAKEN`, `REQUEST_INVALID`, `REQUEST_UNPROVEN`, `KEY_WEAK`, `LIFETIME_DENIED`.
+   * With its key for SSH it is given those of its sites that are the operator's until now. `credential.revoke` ends the
+   * admission, with everything that the organisation has signed.
+   * @throws MoveError `SCOPE_TAKEN`, `SITE_BUSY`, `REQUEST_INVALID`, `REQUEST_UNPROVEN`, `KEY_WEAK`, `LIFETIME_DENIED`,
+   * and of hosts that do not answer; what had begun is ended when the control plane starts again.
    */
   async admitOrganisation(
     request: CheckedInputOf<'organisation.admit'>,
   ): Promise<OutputOf<'organisation.admit'>> {
-    const issued = await this.#authority.issue({
-      profile: 'organisation',
-      name: request.name,
-      services: request.services,
-      sites: request.sites,
-      lifetimeMs: Math.round(request.days * dayMs),
-      key: { requestPem: request.requestPem },
-    });
+    const sshKey = request.sshKey === undefined ? null : readSshKey(request.sshKey);
+    const given = sshKey === null ? [] : this.#sites.givable(request.sites);
+    const issued = await this.#authority.admit(
+      {
+        name: request.name,
+        services: request.services,
+        sites: request.sites,
+        lifetimeMs: Math.round(request.days * dayMs),
+        key: { requestPem: request.requestPem },
+      },
+      given,
+    );
     const { certificatePem, ...record } = this.#authority.certificateOf(issued.identity.serial);
+    let share: Share | null = null;
+    if (sshKey !== null)
+      share = await this.#sites.give({
+        organisation: request.name,
+        sites: given,
+        authorityPem: certificatePem,
+        sshKey,
+      });
+    if (given.length > 0) await this.#tellAccessPoints();
     return {
+      given,
+      share,
       credential: credentialOf(record),
       sites: request.sites,
       certificatePem,

@@ -5,7 +5,7 @@ import type { AgentConfiguration, AgentContract } from '../contract/agent-contra
 import type { Client } from '../contract/channel.ts';
 import type { ListedNode } from '../contract/node-list.ts';
 import type { Authority } from '../credentials/authority.ts';
-import type { LabHost, LabManifest } from '../lab/manifest.ts';
+import type { FleetManifest, LabHost } from '../lab/manifest.ts';
 import { ringIdentifierOf } from '../ring/identifier.ts';
 import { DurableFile } from '../runtime/durable-file.ts';
 import { endpointOf, publicAddress, rolesOf } from './host-plan.ts';
@@ -24,7 +24,8 @@ type Enrolments = z.infer<typeof enrolmentsSchema>;
  */
 export class Enrolment {
   readonly #authority: Authority;
-  readonly #manifest: LabManifest;
+  readonly #manifest: FleetManifest;
+  readonly #isOwn: (host: string) => boolean;
   readonly #file: DurableFile<Enrolments>;
   readonly #revoked: () => string[];
   readonly #paths: () => AgentConfiguration['paths'];
@@ -39,7 +40,9 @@ export class Enrolment {
 
   constructor(options: {
     authority: Authority;
-    manifest: LabManifest;
+    manifest: FleetManifest;
+    /** Whether a host is this control plane's to enrol. */
+    isOwn: (host: string) => boolean;
     directory: string;
     revoked: () => string[];
     paths: () => AgentConfiguration['paths'];
@@ -49,6 +52,7 @@ export class Enrolment {
   }) {
     this.#authority = options.authority;
     this.#manifest = options.manifest;
+    this.#isOwn = options.isOwn;
     this.#revoked = options.revoked;
     this.#paths = options.paths;
     this.#services = options.services;
@@ -64,6 +68,11 @@ export class Enrolment {
     const known = await this.#file.read({ labId: this.#manifest.labId, hosts: {} });
     if (known.labId !== this.#manifest.labId) return;
     for (const [host, enrolled] of Object.entries(known.hosts)) this.#certificates.set(host, enrolled);
+  }
+
+  /** Forgets a host that is somebody else's now. */
+  async forget(host: string): Promise<void> {
+    if (this.#certificates.delete(host)) await this.#save();
   }
 
   /** Certifies and configures the agent of a host; resolves when it does what it is there for. */
@@ -84,10 +93,7 @@ export class Enrolment {
       });
       enrolled = { request, certificatePem: issued.certificatePem };
       this.#certificates.set(host.name, enrolled);
-      this.#saving = this.#saving.then(() =>
-        this.#file.write({ labId: this.#manifest.labId, hosts: Object.fromEntries(this.#certificates) }),
-      );
-      await this.#saving;
+      await this.#save();
     }
     if (host.role === 'overlay') {
       if (this.#allOverlayEnrolled()) {
@@ -106,7 +112,7 @@ export class Enrolment {
         trustPem: this.#authority.certificatePem,
         roles: rolesOf(host, this.#manifest, this.identifiers()),
         revoked: this.#revoked(),
-        organisations: this.#authority.organisations(),
+        organisations: this.#organisations(),
         paths: host.role === 'overlay' ? this.#paths() : {},
         ...(nodeList ? { nodeList } : {}),
       },
@@ -119,7 +125,9 @@ export class Enrolment {
    * that cannot be reached gets its new certificate when it is enrolled again.
    */
   async certifySites(agent: (host: string) => Promise<Client<AgentContract>>): Promise<void> {
-    const sites = Object.values(this.#manifest.hosts).filter((host) => host.role === 'site');
+    const sites = Object.values(this.#manifest.hosts).filter(
+      ({ name, role }) => role === 'site' && this.#isOwn(name),
+    );
     await Promise.allSettled(sites.map(async (site) => this.enrol(site, await agent(site.name))));
   }
 
@@ -149,6 +157,19 @@ export class Enrolment {
       (known) => publicAddress(known) === address.split(':')[0],
     );
     return host?.name ?? address;
+  }
+
+  /** An organisation's sites know each other by its authority, and everybody else by the operator's. */
+  #organisations(): string[] {
+    const { organisation, certificate } = this.#authority;
+    return organisation ? [certificate.toString()] : this.#authority.organisations();
+  }
+
+  #save(): Promise<void> {
+    this.#saving = this.#saving.then(() =>
+      this.#file.write({ labId: this.#manifest.labId, hosts: Object.fromEntries(this.#certificates) }),
+    );
+    return this.#saving;
   }
 
   #listedNodes(): ListedNode[] {

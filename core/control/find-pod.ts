@@ -1,15 +1,16 @@
 import type { ControlContext } from './control-context.ts';
+import { ownSites } from './holdings.ts';
 
 const askDeadlineMs = 5_000;
 
-/** Where a pod of the service runs, by asking every site, and which sites gave no answer. */
+/** Where a pod of the service runs, by asking every site that is this control plane's, and which sites gave no answer. */
 export async function findPod(
   context: Pick<ControlContext, 'agent' | 'store'>,
   service: string,
 ): Promise<{ found: { site: string; epoch: number } | null; silent: readonly string[] }> {
   const silent: string[] = [];
   const answers = await Promise.all(
-    Object.keys(context.store.state.sites).map(async (site) => {
+    ownSites(context.store.state).map(async ({ id: site }) => {
       try {
         const agent = await context.agent(site);
         const status = await agent.call('site.status', {}, { deadlineMs: askDeadlineMs });

@@ -5,6 +5,7 @@ import type { Load } from '../drills/drill-ports.ts';
 import { refuseEarly } from '../drills/target-guard.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { type ControlContext, requireNotHalted, serviceOf } from './control-context.ts';
+import { requireOwnSite } from './holdings.ts';
 import { publicAddress } from './host-plan.ts';
 import { armRemoteLoad } from './remote-load.ts';
 
@@ -22,14 +23,15 @@ export class Floods {
 
   /**
    * Starts a flood of `seconds`. A refusal is journalled.
-   * @throws MoveError `FLOOD_REFUSED` for any target that is not a site of this lab, `FLOOD_RUNNING`, `HALTED`.
+   * @throws MoveError `FLOOD_REFUSED` for any target that is not a site of this lab, `FLOOD_RUNNING`, `HALTED`,
+   * `SITE_FOREIGN`.
    */
   async start(order: {
     service?: string | undefined;
     target?: string | undefined;
     seconds: number;
   }): Promise<string> {
-    const { manifest, store, recorder, fleet } = this.#context;
+    const { manifest, holdings, store, recorder, fleet } = this.#context;
     requireNotHalted(this.#context);
     if (this.#running.size > 0)
       throw new MoveError('FLOOD_RUNNING', 'A flood runs already. Wait for its end or stop everything.');
@@ -57,6 +59,7 @@ export class Floods {
     const site = Object.values(manifest.hosts).find((host) =>
       Object.values(host.addresses).includes(address),
     );
+    if (site) requireOwnSite(holdings, site.name);
     const bots = Object.values(manifest.hosts).filter((host) => host.role === 'bot');
     const id = randomUUID();
     const loads: Load[] = [];

@@ -1,9 +1,11 @@
 import type { AgentConfiguration, Endpoint } from '../contract/agent-contract.ts';
 import type { FleetHost, FleetInventory } from '../fleet/inventory.ts';
-import type { LabHost, LabManifest } from '../lab/manifest.ts';
+import type { FleetManifest, LabHost } from '../lab/manifest.ts';
+import { stoneSocket } from '../lab/ssh-files.ts';
 import { lastingPort } from '../moves/stone-path.ts';
 import { suitableSuccessorListLength } from '../ring/ring-node-options.ts';
 import { MoveError } from '../runtime/errors.ts';
+import { passageTo } from './granted-ways.ts';
 
 /** The port on which overlay nodes, sites and stones take links. */
 export const linkPort = 7400;
@@ -21,7 +23,7 @@ export function endpointOf(host: LabHost): Endpoint {
 }
 
 /** How long the successor lists of this ring are: what the specification says, else what suits its size. */
-export function successorListLengthOf(manifest: LabManifest): number {
+export function successorListLengthOf(manifest: FleetManifest): number {
   const members = Object.values(manifest.hosts).filter(({ role }) => role === 'overlay').length;
   return manifest.ring?.successorListLength ?? suitableSuccessorListLength(members);
 }
@@ -36,13 +38,15 @@ function stoneEndpoint(host: LabHost): Endpoint {
 
 /**
  * The inventory by which SSH reaches every host of a lab: from the admin host to whatever has a public
- * address, to stones by the sockets they dialled out to, to sites through their stone.
+ * address, to stones by the sockets they dialled out to, to sites through their stone. An organisation that shares an
+ * overlay goes the same way and may do nothing on it but pass.
  */
-export function inventoryOf(manifest: LabManifest, hostKeySha256: string): FleetInventory {
+export function inventoryOf(manifest: FleetManifest, hostKeySha256: string): FleetInventory {
   const reach = (host: LabHost): FleetHost['reach'] => {
     if (host.role === 'admin') return { kind: 'entry' };
-    if (host.role === 'stone')
-      return { kind: 'dialled-out', from: 'admin', socket: `/run/move/stones/${host.name}.sock` };
+    if (manifest.isShare)
+      return { kind: 'passage', from: host.viaStone ?? 'admin', command: passageTo(host.name) };
+    if (host.role === 'stone') return { kind: 'dialled-out', from: 'admin', socket: stoneSocket(host.name) };
     return { kind: 'tcp', from: host.viaStone ?? 'admin', address: host.ssh.address, port: host.ssh.port };
   };
   return {
@@ -62,7 +66,7 @@ export function inventoryOf(manifest: LabManifest, hostKeySha256: string): Fleet
 /** The roles that a host's agent shall have, from where it stands in the network. */
 export function rolesOf(
   host: LabHost,
-  manifest: LabManifest,
+  manifest: FleetManifest,
   identifiers: ReadonlyMap<string, string>,
 ): AgentConfiguration['roles'] {
   const hosts = Object.values(manifest.hosts);

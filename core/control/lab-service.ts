@@ -1,5 +1,5 @@
 import type { ServiceDescription } from '../contract/agent-contract.ts';
-import type { LabManifest } from '../lab/manifest.ts';
+import type { FleetManifest } from '../lab/manifest.ts';
 import { apacheCommand } from '../pods/pod-spec.ts';
 import { MoveError } from '../runtime/errors.ts';
 
@@ -11,7 +11,7 @@ const labProbePath = '/icons/blank.gif';
  * A service of the lab's own specification, as agents know it. @throws MoveError `IMAGE_UNKNOWN`.
  */
 export function describeLabService(
-  service: LabManifest['services'][number],
+  service: FleetManifest['services'][number],
   number: number,
 ): ServiceDescription {
   const command = imageCommands[service.image];

@@ -3,6 +3,7 @@ import { takeTurns } from '../moves/move-queue.ts';
 import { chooseTarget, type TargetQuestion, whyNot } from '../moves/target-choice.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { ControlContext } from './control-context.ts';
+import { ownSites } from './holdings.ts';
 
 /** A move that was asked for and has not begun. */
 export interface QueuedOrder {
@@ -176,7 +177,7 @@ export class MoveTurns {
       ({ overAt, state }) => state === 'active' || (overAt !== null && now - overAt < latelyMs),
     );
     return {
-      sites: Object.values(store.state.sites),
+      sites: ownSites(store.state),
       services: Object.values(store.state.services),
       service: move.service,
       from: move.from,

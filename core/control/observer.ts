@@ -180,7 +180,8 @@ export class Observer {
       const moving = Object.values(this.#context.store.state.moves).some(({ state }) => state === 'running');
       this.#looksPassedOver = moving ? this.#looksPassedOver + 1 : 0;
       if (moving && this.#looksPassedOver % passedOverWhileMoving !== 0) return;
-      await Promise.all([this.#lookAtOverlay(), this.#lookAtSites()]);
+      const { isShare } = this.#context.manifest;
+      await Promise.all([isShare ? undefined : this.#lookAtOverlay(), this.#lookAtSites()]);
     } finally {
       this.#looking = false;
     }
@@ -308,9 +309,13 @@ export class Observer {
             pods: status.pods.filter((pod) => pod.state !== 'stopped').map((pod) => pod.service),
             decoys: (status.decoys ?? []).map((decoy) => decoy.service),
           });
-          for (const pod of status.pods)
-            if (pod.usage && this.#context.store.state.services[pod.service]?.site === site.id)
-              this.#patchInto(changes, 'services', pod.service, { usage: coarse(pod.usage) });
+          for (const pod of status.pods) {
+            if (this.#context.store.state.services[pod.service]?.site !== site.id) continue;
+            if (pod.usage) this.#patchInto(changes, 'services', pod.service, { usage: coarse(pod.usage) });
+            // An organisation cannot ask the access points, which are the operator's.
+            if (this.#context.manifest.isShare)
+              this.#patchInto(changes, 'services', pod.service, { sessions: pod.sessions });
+          }
           for (const lifeline of status.lifelines) {
             if (lifeline.side !== 'storage') continue;
             const service = this.#context.store.state.services[lifeline.service];

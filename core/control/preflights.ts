@@ -6,6 +6,7 @@ import { checkPredictions, type PredictionInput, predictOutage } from '../moves/
 import { compareSites } from '../moves/site-compatibility.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { type ControlContext, requireNotHalted, serviceOf, siteOf } from './control-context.ts';
+import { ownSites } from './holdings.ts';
 import { endpointOf } from './host-plan.ts';
 
 const factsDeadlineMs = 5_000;
@@ -91,7 +92,7 @@ export class Preflights {
       }
     }
     const here = await agent.call('site.facts', {}, { deadlineMs: factsDeadlineMs });
-    const others = Object.values(store.state.sites).filter((site) => site.id !== state.site);
+    const others = ownSites(store.state).filter((site) => site.id !== state.site);
     const sites = await Promise.all(
       others.map((site) =>
         this.#outlook(description, state, site, { here, rehearsal, memoryBytes: inspection.memoryBytes }),

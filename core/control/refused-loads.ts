@@ -24,7 +24,8 @@ const follow =
   `exec tail -q -n +1 -s 1 --pid=$PPID -F ${shellQuote(REFUSAL_SPOOL_PATH)} 2>/dev/null`;
 
 interface RefusedLoadsOptions {
-  hosts: readonly string[];
+  /** Those that are looked at; asked once, at the start. */
+  hosts: () => readonly string[];
   fleet: Pick<Fleet, 'connection'>;
   journal: Pick<Journal, 'records'>;
   recorder: Pick<Recorder, 'record'>;
@@ -52,7 +53,7 @@ export class RefusedLoads {
     for (const { data } of this.#options.journal.records({ types: [entryType] }))
       if (typeof data.host === 'string' && typeof data.target === 'string' && typeof data.at === 'number')
         this.#remember(`${data.host} ${data.target}`, data.at);
-    for (const host of this.#options.hosts) void this.#follow(host);
+    for (const host of this.#options.hosts()) void this.#follow(host);
   }
 
   stop(): void {

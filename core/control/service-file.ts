@@ -5,6 +5,8 @@ import { readCheckedYaml } from '../runtime/checked-yaml.ts';
 /** What a service file is checked against beside its own form. */
 export interface ServiceSurroundings {
   sites: ReadonlySet<string>;
+  /** Who else holds a site, in words; null when nobody does. Whether that is a fault is the caller's to say. */
+  siteHolder?: (site: string) => string | null;
   /** Every service that there is. */
   services: readonly Pick<ServiceDescription, 'hostname' | 'homeSite' | 'port' | 'direct'>[];
 }
@@ -20,7 +22,7 @@ export function readServiceFile(text: string, source: string, around: ServiceSur
   const naming = { what: 'service file', source, code: 'SERVICE_FILE_INVALID' };
   return readCheckedYaml(text, serviceFileSchema, naming, (file) => {
     const faults: { path: string[]; fault: string }[] = [];
-    if (!around.sites.has(file.homeSite))
+    if (!around.sites.has(file.homeSite) && !around.siteHolder?.(file.homeSite))
       faults.push({
         path: ['homeSite'],
         fault: `there is no hosting site ${file.homeSite}; there are ${[...around.sites].sort().join(', ')}`,

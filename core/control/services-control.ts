@@ -6,6 +6,7 @@ import { labServicesMost } from '../lab/spec.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { type ControlContext, serviceOf } from './control-context.ts';
 import { findPod } from './find-pod.ts';
+import { ownSites, requireOwnService, requireOwnSite } from './holdings.ts';
 import { describeLabService } from './lab-service.ts';
 import { layOutSample } from './lay-out-sample.ts';
 import { LostServices } from './lost-services.ts';
@@ -75,13 +76,25 @@ export class Services {
     for (const cancel of this.#waits) cancel();
   }
 
-  /** Reads a service file. @throws MoveError `SERVICE_FILE_INVALID` with every fault's line. */
+  /**
+   * Reads a service file.
+   * @throws MoveError `SERVICE_FILE_INVALID` with every fault's line, `SITE_FOREIGN`, `SERVICE_FOREIGN`.
+   */
   check(text: string, source: string): ServiceFile {
-    const hosts = Object.values(this.#context.manifest.hosts);
-    return readServiceFile(text, source, {
-      sites: new Set(hosts.filter((host) => host.role === 'site').map((host) => host.name)),
+    const { holdings, manifest, store } = this.#context;
+    const file = readServiceFile(text, source, {
+      sites: new Set(ownSites(store.state).map(({ id }) => id)),
+      siteHolder: holdings.siteHolder,
       services: [...this.#descriptions.values()],
     });
+    requireOwnService(holdings, file.hostname);
+    requireOwnSite(holdings, file.homeSite);
+    if (manifest.isShare && file.path)
+      throw new MoveError(
+        'OPERATOR_ONLY',
+        `How sessions travel is set at the overlay's nodes, which are its operator's. Leave "path" out of ${source}, and ask there.`,
+      );
+    return file;
   }
 
   /**

@@ -1,12 +1,12 @@
 import { generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { mkdirSync, readFileSync, watch, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Handlers } from '../contract/channel.ts';
 import type { Contract, Requirement } from '../contract/contract.ts';
 import type { ConsoleInfo, JournalEvent } from '../contract/domain.ts';
 import { applyChanges, type Change, emptyState } from '../contract/state.ts';
 import { version } from '../contract/version.ts';
-import { createAuthority, openAuthority } from '../credentials/authority.ts';
+import { type Authority, createAuthority, openAuthority } from '../credentials/authority.ts';
 import { authorityExists } from '../credentials/authority-files.ts';
 import {
   decryptPrivateKeyPem,
@@ -15,7 +15,6 @@ import {
 } from '../credentials/encrypted-key.ts';
 import { type Journal, openJournal } from '../journal/journal.ts';
 import type { JournalRecord } from '../journal/record.ts';
-import { type LabManifest, labManifestSchema } from '../lab/manifest.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { secureRandom } from '../runtime/random.ts';
@@ -26,6 +25,7 @@ import { readPassphrase } from './passphrase.ts';
 import { Recorder } from './recorder.ts';
 import { completePaths } from './service-paths.ts';
 import { StateStore } from './state-store.ts';
+import { waitForFleet } from './wait-for-fleet.ts';
 
 export interface ControlOptions {
   home: string;
@@ -43,8 +43,6 @@ export interface RunningControl {
 
 /** Named anew when the state has got a part that older snapshots lack. */
 const snapshotName = 'console-3';
-/** How often to look for a manifest where the file system does not tell, in milliseconds. */
-const manifestWaitMs = 500;
 
 /**
  * The control plane: one a state directory, unprivileged. It owns the journal and the authority, attaches
@@ -97,17 +95,33 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
   const stopping = new AbortController();
   const attached = () => {
     if (fleet) return fleet;
-    throw new MoveError('NO_LAB', 'No lab is up. Start one with "npm run -s move -- lab up".');
+    throw authority.organisation
+      ? new MoveError(
+          'NO_SHARE',
+          'Nothing is shared with this organisation yet. Take up what the operator wrote with "organisation attach".',
+        )
+      : new MoveError('NO_LAB', 'No lab is up. Start one with "npm run -s move -- lab up".');
+  };
+  /** What overlay nodes, clients and bots do is their operator's to say. */
+  const operated = () => {
+    requireOperator(authority);
+    return attached();
   };
   const credentials = new Credentials(
     authority,
     async () => (fleet ? fleet.tellRevoked() : 0),
     async () => (fleet ? fleet.tellOrganisations() : 0),
+    { givable: (sites) => attached().givable(sites), give: (order) => attached().give(order) },
   );
 
   const ready = (async () => {
-    const manifest = await waitForManifest(home, stopping.signal);
-    info({ labName: manifest.name, phaseText: 'Reaching the hosts of the lab.' });
+    const manifest = await waitForFleet(home, authority.organisation !== null, stopping.signal);
+    info({
+      labName: manifest.name,
+      phaseText: manifest.isShare
+        ? `Reaching the sites of ${authority.organisation?.name}.`
+        : 'Reaching the hosts of the lab.',
+    });
     const next = new AttachedFleet(
       {
         store,
@@ -128,7 +142,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
       ...Object.values(store.state.sites),
       ...Object.values(store.state.nodes),
       ...Object.values(store.state.stones),
-    ].filter((host) => host.reach !== 'up');
+    ].filter((host) => host.reach !== 'up' && host.holder === undefined);
     info(
       silent.length === 0
         ? { phase: 'ready', phaseText: 'All hosts answer.' }
@@ -151,14 +165,17 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     'credential.list': (input) => credentials.list(input),
     'credential.revoke': (input) => credentials.revoke(input),
     'credential.trust': () => credentials.trust(),
-    'organisation.admit': (input) => credentials.admitOrganisation(input),
+    'organisation.admit': (input) => {
+      requireOperator(authority);
+      return credentials.admitOrganisation(input);
+    },
     'organisation.list': () => credentials.listOrganisations(),
-    'admission.show': () => attached().admissions.show(),
-    'admission.set': (input, { caller }) => attached().admissions.set(input, caller.kind),
-    'admission.addPerson': (input, { caller }) => attached().admissions.addPerson(input, caller.kind),
-    'admission.removePerson': (input, { caller }) => attached().admissions.removePerson(input, caller.kind),
-    'admission.visitors': () => attached().visitors.list(),
-    'admission.revoke': (input, { caller }) => attached().visitors.revoke(input, caller.kind),
+    'admission.show': () => operated().admissions.show(),
+    'admission.set': (input, { caller }) => operated().admissions.set(input, caller.kind),
+    'admission.addPerson': (input, { caller }) => operated().admissions.addPerson(input, caller.kind),
+    'admission.removePerson': (input, { caller }) => operated().admissions.removePerson(input, caller.kind),
+    'admission.visitors': () => operated().visitors.list(),
+    'admission.revoke': (input, { caller }) => operated().visitors.revoke(input, caller.kind),
     'move.start': (input, { caller }) => ({
       move: attached().moves.start({ ...input, requestedBy: caller.kind, reason: 'asked for by hand' }),
     }),
@@ -185,14 +202,14 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
       attached().preflights.run(input.service, { rehearse: !input.inspectOnly, actor: caller.kind }),
     'service.policy': (input, { caller }) => attached().policies.set(input, caller.kind),
     'service.capacity': (input, { caller }) => attached().policies.setCapacity(input, caller.kind),
-    'service.path': (input, { caller }) => attached().paths.set(input, caller.kind),
+    'service.path': (input, { caller }) => operated().paths.set(input, caller.kind),
     'service.paths': (input) => attached().paths.list(input),
     'decoy.show': (input) => attached().decoys.show(input.service),
-    'drill.start': (input) => ({ drill: attached().drills.start(input) }),
+    'drill.start': (input) => ({ drill: operated().drills.start(input) }),
     'drill.wait': async (input, { signal }) => ({
       drill: await attached().drills.wait(input.drill, input.limitMs, signal),
     }),
-    'flood.start': async (input) => ({ flood: await attached().floods.start(input) }),
+    'flood.start': async (input) => ({ flood: await operated().floods.start(input) }),
     'emergency.stop': async (_input, { caller }) => {
       info({ halted: true });
       const withdrawn = fleet?.proposals.withdrawals(() => true, 'the emergency stop') ?? [];
@@ -223,8 +240,8 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
       fleet?.response.reconsider();
       return {};
     },
-    'ring.show': async () => ({ nodes: await attached().observer.showRing() }),
-    'ring.verify': (_input, { signal }) => attached().observer.verifyRing(signal),
+    'ring.show': async () => ({ nodes: await operated().observer.showRing() }),
+    'ring.verify': (_input, { signal }) => operated().observer.verifyRing(signal),
     'journal.read': (input) => {
       const records = journal.read({ after: input.after, limit: input.limit });
       const last = records.at(-1);
@@ -261,6 +278,15 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
       journal.close();
     },
   };
+}
+
+/** @throws MoveError `OPERATOR_ONLY` in the control plane of an organisation. */
+function requireOperator({ organisation }: Pick<Authority, 'organisation'>): void {
+  if (!organisation) return;
+  throw new MoveError(
+    'OPERATOR_ONLY',
+    `The overlay's nodes, clients and drills are its operator's. ${organisation.name} has its own services, sites and certificates here; ask the operator for the rest.`,
+  );
 }
 
 /** The pure reducer from journal records to the console's state. */
@@ -304,45 +330,4 @@ async function journalKey(home: string, passphrase: string): Promise<KeyObject> 
     flag: 'wx',
   });
   return privateKey;
-}
-
-/** The manifest of the lab in this home; waits until there is one. */
-function waitForManifest(home: string, signal: AbortSignal): Promise<LabManifest> {
-  const folder = join(home, 'lab');
-  const read = (): LabManifest | null => {
-    try {
-      return labManifestSchema.parse(JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8')));
-    } catch (thrown) {
-      if ((thrown as NodeJS.ErrnoException).code === 'ENOENT' || thrown instanceof SyntaxError) return null;
-      throw new MoveError(
-        'MANIFEST_INVALID',
-        'The manifest of the lab cannot be read. Take the lab down and up again.',
-        {},
-        thrown,
-      );
-    }
-  };
-  return new Promise((resolve, reject) => {
-    mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const look = () => {
-      try {
-        const manifest = read();
-        if (manifest) finish(() => resolve(manifest));
-      } catch (thrown) {
-        finish(() => reject(thrown));
-      }
-    };
-    // Where a file system tells nothing, looking does.
-    const timer = setInterval(look, manifestWaitMs);
-    const watcher = watch(folder, look);
-    const finish = (settle: () => void) => {
-      clearInterval(timer);
-      watcher.close();
-      signal.removeEventListener('abort', onAbort);
-      settle();
-    };
-    const onAbort = () => finish(() => reject(new MoveError('CANCELLED', 'The control plane was stopped.')));
-    signal.addEventListener('abort', onAbort, { once: true });
-    look();
-  });
 }

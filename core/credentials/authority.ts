@@ -1,6 +1,5 @@
-import { generateKeyPairSync, webcrypto, X509Certificate } from 'node:crypto';
+import { generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { join } from 'node:path';
-import { canonicalJson } from '../runtime/canonical-json.ts';
 import { type Clock, systemClock } from '../runtime/clock.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import { ISSUED_FILE, readAuthority, readOperator, writeAuthority } from './authority-files.ts';
@@ -25,8 +24,7 @@ import {
 import { checkOrganisation, checkUntaken } from './organisation.ts';
 import { checkPassword, createPkcs12, generatePassword } from './pkcs12.ts';
 import { LIST_LIFETIME_MS, signRevocationList } from './revocation-list.ts';
-
-const { subtle } = webcrypto;
+import { signStatement } from './signed-statement.ts';
 
 export interface AuthorityOptions {
   directory: string;
@@ -101,6 +99,11 @@ export class Authority {
     return (this.operator ?? this.certificate).toString();
   }
 
+  /** Whose authority this is and what it may certify, where it is an organisation's; null for an operator's. */
+  get organisation(): Identity | null {
+    return this.operator ? readIdentity(this.certificate) : null;
+  }
+
   /** The authorities of the organisations that it has admitted to the overlay and not revoked, PEM. */
   organisations(): string[] {
     return this.store.holding(['organisation'], this.clock.now()).map(({ certificatePem }) => certificatePem);
@@ -117,6 +120,23 @@ export class Authority {
       return await this.runPipeline(request);
     } catch (thrown) {
       throw await this.refuse(request, thrown);
+    }
+  }
+
+  /**
+   * Signs the authority of an organisation that shares the overlay. `given` are sites that the operator has certified
+   * until now and gives away: his own certificates for them are revoked with it.
+   * @throws MoveError `SCOPE_TAKEN`, and as {@link issue}.
+   */
+  async admit(request: Omit<IssueRequest, 'profile'>, given: readonly string[]): Promise<Issued> {
+    const admission: IssueRequest = { ...request, profile: 'organisation' };
+    try {
+      const issued = await this.runPipeline(admission, { given });
+      for (const { serial, name } of this.store.holding(['site'], this.clock.now()))
+        if (given.includes(name)) await this.revoke(serial, 'superseded');
+      return issued;
+    } catch (thrown) {
+      throw await this.refuse(admission, thrown);
     }
   }
 
@@ -138,7 +158,7 @@ export class Authority {
           lifetimeMs: known.notAfter - Math.floor(known.issuedAt / 1000) * 1000,
           key: { requestPem },
         },
-        { family, renewal: { from: known.serial, left } },
+        { renewed: { family, renewal: { from: known.serial, left } } },
       );
     } catch (thrown) {
       throw await this.refuse(known, thrown);
@@ -163,6 +183,8 @@ export class Authority {
     const pkcs12 = await createPkcs12({
       privateKey,
       certificatePem: issued.certificatePem,
+      // Whoever trusts the operator alone has to be shown by whom it was signed.
+      ...(this.operator ? { chainPem: [this.certificate.toString()] } : {}),
       authorityPem: issued.authorityPem,
       friendlyName: `${issued.identity.name} (MOVE)`,
       password,
@@ -235,15 +257,7 @@ export class Authority {
    * @throws MoveError `AUTHORITY_CLOSED`, `REQUEST_INVALID`.
    */
   async signStatement(purpose: string, statement: unknown): Promise<string> {
-    if (!/^move-[a-z-]+-\d+$/.test(purpose))
-      throw new MoveError('REQUEST_INVALID', 'A statement is signed for a purpose such as move-node-list-1.');
-    const bytes = Buffer.from(`${purpose}\n${canonicalJson(statement)}`);
-    const signature = await subtle.sign(
-      { name: 'ECDSA', hash: 'SHA-256' },
-      this.openSigner().signingKey,
-      bytes,
-    );
-    return Buffer.from(signature).toString('base64');
+    return signStatement(this.openSigner().signingKey, purpose, statement);
   }
 
   /** Lets go of the key and closes the store. Safe to call twice. */
@@ -284,7 +298,10 @@ export class Authority {
 
   private async runPipeline(
     { key, ...subject }: IssueRequest,
-    renewed?: { family: RenewalFamily; renewal: IssuedRenewal },
+    {
+      renewed,
+      given = [],
+    }: { renewed?: { family: RenewalFamily; renewal: IssuedRenewal }; given?: readonly string[] } = {},
   ): Promise<Issued> {
     const signer = this.openSigner();
     const now = this.clock.now();
@@ -295,7 +312,7 @@ export class Authority {
       notAfter: this.certificate.validToDate.getTime(),
     });
     checkDraft(draft, signer);
-    this.checkScope(draft);
+    this.checkScope(draft, given);
     const { certificate, identity } = await signDraft(draft, newSerial(), signer);
     // Whoever trusts the operator alone learns from the holder by whom it was signed.
     const certificatePem = `${certificate.toString()}${this.operator ? this.certificate.toString() : ''}`;
@@ -320,7 +337,10 @@ export class Authority {
   }
 
   /** An organisation stays within its scope; an operator gives nothing to two holders. */
-  private checkScope({ profile, claims, addresses, hostnames }: CertificateDraft): void {
+  private checkScope(
+    { profile, claims, addresses, hostnames }: CertificateDraft,
+    given: readonly string[],
+  ): void {
     if (this.operator) {
       checkOrganisation({ ...claims, addresses }, readIdentity(this.certificate));
       // Programs take a common name with a dot for a host name where no other stands (RFC 6125 section 6.4.4).
@@ -347,6 +367,7 @@ export class Authority {
     }
     if (profile.name !== 'organisation') return;
     for (const { profile: kind, name } of this.store.holding(['service', 'site'], now)) {
+      if (kind === 'site' && given.includes(name)) continue;
       const taken = kind === 'site' ? { services: [], sites: [name] } : { services: [name], sites: [] };
       checkUntaken(wanted, { holder: 'the operator', ...taken });
     }

@@ -95,9 +95,9 @@ export class Fleet {
     if (host.reach.kind === 'entry') return connectEntry(this.inventory.entry, deadlineMs);
     try {
       const via = await this.connection(host.reach.from, deadlineMs);
-      return host.reach.kind === 'tcp'
-        ? await via.forwardTcp(host.reach.address, host.reach.port)
-        : await via.forwardSocket(host.reach.socket);
+      if (host.reach.kind === 'tcp') return await via.forwardTcp(host.reach.address, host.reach.port);
+      if (host.reach.kind === 'passage') return await via.passage(host.reach.command);
+      return await via.forwardSocket(host.reach.socket);
     } catch (thrown) {
       const error = toMoveError(thrown);
       throw new MoveError(

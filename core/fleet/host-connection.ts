@@ -125,6 +125,16 @@ export class HostConnection {
     return this.#channel((done) => this.#client.openssh_forwardOutStreamLocal(path, done), path);
   }
 
+  /** Opens the bytes in and out of a command, which is a way on to another host. */
+  async passage(command: string): Promise<Duplex> {
+    const channel = (await this.#channel(
+      (done) => this.#client.exec(command, done),
+      command,
+    )) as ClientChannel;
+    channel.stderr.resume();
+    return channel;
+  }
+
   /** Starts a program (a shell command line; quote with {@link shellQuote}). */
   async start(commandLine: string): Promise<RemoteProgram> {
     let status: number | null = null;

@@ -8,11 +8,15 @@ export const fleetHostSchema = z.object({
   name: z.string(),
   role: z.enum(['site', 'stone', 'overlay', 'client', 'bot', 'admin']),
   isp: z.string().optional(),
-  /** How SSH reaches it: straight in, from another host by TCP, or by a socket that it dialled out to. */
+  /**
+   * How SSH reaches it: straight in, from another host by TCP, by a socket that it dialled out to, or by asking another
+   * host for a passage to it, where that is all that one may do there.
+   */
   reach: z.discriminatedUnion('kind', [
     z.object({ kind: z.literal('entry') }),
     z.object({ kind: z.literal('tcp'), from: z.string(), address: z.string(), port: z.number().int() }),
     z.object({ kind: z.literal('dialled-out'), from: z.string(), socket: z.string() }),
+    z.object({ kind: z.literal('passage'), from: z.string(), command: z.string() }),
   ]),
 });
 export type FleetHost = z.infer<typeof fleetHostSchema>;

@@ -78,6 +78,22 @@ export const labManifestSchema = z.object({
   roundTripMs: z.record(z.string(), z.record(z.string(), z.number())),
 });
 
+/** What a control plane has to know of its hosts and of how to reach them: of a lab's manifest the part that is no lab's. */
+export const fleetManifestSchema = labManifestSchema
+  .pick({
+    labId: true,
+    name: true,
+    bridgeSocket: true,
+    sshKeyPath: true,
+    sshHostKey: true,
+    sshUser: true,
+    hosts: true,
+    ring: true,
+    services: true,
+  })
+  .extend({ isShare: z.boolean().optional().describe('the part of an overlay that its operator shares') });
+export type FleetManifest = z.infer<typeof fleetManifestSchema>;
+
 export type LabManifest = z.infer<typeof labManifestSchema>;
 export type LabHost = z.infer<typeof labHostSchema>;
 export type LabLinkName = keyof LabHost['addresses'];

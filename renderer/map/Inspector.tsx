@@ -50,6 +50,10 @@ function Facts({ selection }: { selection: MapSelection }) {
 
 type Rows = [string, ReactNode][];
 
+/** How a host is reached, or whose it is where another control plane drives it. */
+const reachOf = ({ reach, holder }: { reach: string; holder?: string | undefined }): Rows[number] =>
+  holder === undefined ? [words.reach, reach] : [words.holder, holder];
+
 function factsOf(
   selection: MapSelection,
   state: ConsoleState,
@@ -67,7 +71,7 @@ function factsOf(
         [words.runs, list(site.pods)],
         [words.primary, link(site.primaryInMbit, site.primaryOutMbit, site.primaryCapacityMbit)],
         [words.secondary, link(site.secondaryInMbit, site.secondaryOutMbit, site.secondaryCapacityMbit)],
-        [words.reach, site.reach],
+        reachOf(site),
       ],
     };
   }
@@ -86,7 +90,7 @@ function factsOf(
         [words.roles, list(node.roles.map((role) => text.map.nodeRole[role]))],
         [words.links, String(node.clientLinks)],
         [words.sessions, String(node.sessions)],
-        [words.reach, node.flooded ? words.flooded : node.reach],
+        node.flooded ? [words.reach, words.flooded] : reachOf(node),
         ...(broken ? ([[words.invariant, broken.rule ?? text.map.broken]] satisfies Rows) : []),
       ],
     };
@@ -96,10 +100,7 @@ function factsOf(
     return (
       stone && {
         kind: words.kind.stone,
-        rows: [
-          [words.relays, String(stone.relays)],
-          [words.reach, stone.reach],
-        ],
+        rows: [[words.relays, String(stone.relays)], reachOf(stone)],
       }
     );
   }

@@ -4,7 +4,16 @@ import { byName } from './places.ts';
 
 /** What the state means: pure readings that views share. */
 
-export type SiteRole = 'live' | 'movingIn' | 'movingOut' | 'decoy' | 'left' | 'idle' | 'down' | 'reaching';
+export type SiteRole =
+  | 'live'
+  | 'movingIn'
+  | 'movingOut'
+  | 'decoy'
+  | 'left'
+  | 'idle'
+  | 'down'
+  | 'reaching'
+  | 'foreign';
 
 export const isUnderWay = (move: Move): boolean =>
   move.endedAt === null && move.state !== 'done' && move.state !== 'queued';
@@ -58,6 +67,7 @@ export function nodesUp(state: Pick<ConsoleState, 'nodes'>): number {
 
 /** What a site is to the services right now, in the order of what matters most. */
 export function roleOfSite(site: Site, state: ConsoleState): SiteRole {
+  if (site.holder !== undefined) return 'foreign';
   for (const move of movesUnderWay(state)) {
     const committed = move.state === 'committed';
     if (move.to === site.id && !committed) return 'movingIn';

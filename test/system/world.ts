@@ -76,7 +76,7 @@ export class World {
   private constructor(home: string, manifest: LabManifest, jumpingClock: boolean) {
     this.home = home;
     this.manifest = manifest;
-    this.hosts = new LabHosts(manifest);
+    this.hosts = new LabHosts(manifest, home);
     this.#footprint = footprint(home);
     this.control = ControlProcess.spawn(home, jumpingClock);
     this.#jumpingClock = jumpingClock;
@@ -135,7 +135,7 @@ export class World {
     await this.hosts.close();
     await stopLab({ home: this.home });
     this.manifest = await startLab({ home: this.home });
-    this.hosts = new LabHosts(this.manifest);
+    this.hosts = new LabHosts(this.manifest, this.home);
   }
 
   /** Runs `move …` as people do, against this world. */

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { z } from 'zod';
-import { adoptAuthority, requestAuthority } from '../../control/organisation-authority.ts';
+import { adoptAuthority, attachOverlay, requestAuthority } from '../../control/organisation-authority.ts';
 import type { Command } from '../command.ts';
 import { checkInput, contractCommand } from '../contract-command.ts';
 import { withControl } from '../control-link.ts';
@@ -26,6 +26,11 @@ const admit: Command = {
       required: true,
       docs: 'A machine that it may run them on; nobody else may.',
     },
+    'ssh-key': {
+      type: 'text',
+      value: 'FILE',
+      docs: 'Its public key for SSH, which "organisation request" wrote: sites that are driven from here are given to it.',
+    },
     days: { type: 'number', docs: 'How long it is admitted, in days; 365 unless said.' },
     out: {
       type: 'text',
@@ -44,11 +49,17 @@ const admit: Command = {
       nodesTold: z.number().describe('overlay nodes that know of it'),
       certificate: z.string().describe("path of its authority's certificate, PEM"),
       trust: z.string().describe("path of the operator's certificate, PEM"),
+      given: z.array(z.string()).describe('sites that were driven from here and are its own now'),
+      share: z
+        .string()
+        .nullable()
+        .describe('path of what "organisation attach" takes; null without its key for SSH'),
     }),
   async run(context, parsed) {
     const name = parsed.needText('name');
     const base = path.resolve(parsed.needText('out'), fileNameOf(name));
     const files = { certificate: `${base}.pem`, trust: path.join(path.dirname(base), 'trust.pem') };
+    const key = parsed.text('ssh-key');
     const days = parsed.number('days');
     const input = checkInput('organisation.admit', {
       name,
@@ -56,6 +67,7 @@ const admit: Command = {
       sites: parsed.list('site'),
       ...(days === undefined ? {} : { days }),
       requestPem: readBounded('request', parsed.needText('request')).toString('utf8'),
+      ...(key === undefined ? {} : { sshKey: readBounded('ssh-key', key).toString('utf8').trim() }),
     });
     prepareFiles(path.dirname(base), [files.certificate]);
     return withControl(context, async (link) => {
@@ -63,8 +75,10 @@ const admit: Command = {
       writeFiles([{ path: files.certificate, content: admitted.certificatePem, mode: 0o644 }]);
       replaceFile(files.trust, admitted.trustPem);
       const { id: serial, name: granted, services, notAfter } = admitted.credential;
-      const { sites, nodesTold } = admitted;
-      context.print({ serial, name: granted, services, sites, notAfter, nodesTold, ...files });
+      const { sites, nodesTold, given } = admitted;
+      const share = admitted.share ? `${base}.share.json` : null;
+      if (share) replaceFile(share, `${JSON.stringify(admitted.share, null, 2)}\n`);
+      context.print({ serial, name: granted, services, sites, notAfter, nodesTold, ...files, given, share });
       return 0;
     });
   },
@@ -78,12 +92,19 @@ const request: Command = {
     name: { type: 'text', required: true, docs: 'The organisation.' },
     out: { type: 'text', value: 'FILE', required: true, docs: 'Where the request is written to, PEM.' },
   },
-  output: () => z.object({ name: z.string(), request: z.string().describe('path of the request, PEM') }),
+  output: () =>
+    z.object({
+      name: z.string(),
+      request: z.string().describe('path of the request, PEM'),
+      sshKey: z.string().describe('path of the public key by which its control plane will reach its sites'),
+    }),
   async run(context, parsed) {
     const name = parsed.needText('name');
     const file = path.resolve(parsed.needText('out'));
-    replaceFile(file, await requestAuthority(context.home, name));
-    context.print({ name, request: file });
+    const { requestPem, sshKey } = await requestAuthority(context.home, name);
+    replaceFile(file, requestPem);
+    replaceFile(`${file}.ssh.pub`, sshKey);
+    context.print({ name, request: file, sshKey: `${file}.ssh.pub` });
     return 0;
   },
 };
@@ -110,10 +131,26 @@ const adopt: Command = {
   },
 };
 
+const attach: Command = {
+  path: ['organisation', 'attach'],
+  summary:
+    "Takes up the part of an overlay that its operator shares: this home's control plane drives its own sites there.",
+  options: {
+    share: { type: 'text', value: 'FILE', required: true, docs: 'What "organisation admit" wrote, JSON.' },
+  },
+  output: () => z.object({ overlay: z.string(), sites: z.array(z.string()) }),
+  async run(context, parsed) {
+    const text = readBounded('share', parsed.needText('share')).toString('utf8');
+    context.print(await attachOverlay(context.home, text));
+    return 0;
+  },
+};
+
 /** What the operator of an overlay does for organisations that share it, and what these do in their own homes. */
 export const organisationCommands: readonly Command[] = [
   request,
   adopt,
+  attach,
   admit,
   contractCommand({ path: ['organisation', 'list'], method: 'organisation.list' }),
 ];

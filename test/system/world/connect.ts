@@ -111,6 +111,7 @@ export class Connected {
   async askOften(
     path: string,
     periodMs: number,
+    service = 'shop.example',
   ): Promise<{ count(outcome: ProbeOutcome): number; stop(): Promise<void> }> {
     const [host, port] = this.ready.httpProxy.replace(/^http:\/\//, '').split(':');
     const program = await this.#hosts.start(
@@ -118,7 +119,7 @@ export class Connected {
       'exec /opt/move/bin/node /opt/move/dist/agent.mjs probe',
     );
     const options = {
-      url: `http://shop.example${path}`,
+      url: `http://${service}${path}`,
       via: { kind: 'proxy', host, port: Number(port) },
       periodMs,
     };

@@ -1,12 +1,16 @@
 import { createHash } from 'node:crypto';
+import path from 'node:path';
 import type { Duplex } from 'node:stream';
 import type { AgentContract } from '../../../core/contract/agent-contract.ts';
-import { type Client, createClient } from '../../../core/contract/channel.ts';
+import type { Client } from '../../../core/contract/channel.ts';
 import { inventoryOf } from '../../../core/control/host-plan.ts';
+import { readPassphrase } from '../../../core/control/passphrase.ts';
+import { dialAgent, proveController } from '../../../core/control/prove-controller.ts';
+import { readAuthority } from '../../../core/credentials/authority-files.ts';
+import { signStatement } from '../../../core/credentials/signed-statement.ts';
 import { Fleet } from '../../../core/fleet/fleet.ts';
 import type { RemoteProgram } from '../../../core/fleet/host-connection.ts';
-import type { LabManifest } from '../../../core/lab/manifest.ts';
-import { jsonLinesPort } from '../../../core/runtime/message-ports/json-lines-port.ts';
+import type { FleetManifest } from '../../../core/lab/manifest.ts';
 
 export interface Said {
   code: number | null;
@@ -17,9 +21,12 @@ export interface Said {
 /** The test's own SSH into every host of the lab; the control plane may be dead meanwhile. */
 export class LabHosts {
   readonly #fleet: Fleet;
+  readonly #home: string;
   readonly #agents = new Map<string, Promise<Client<AgentContract>>>();
 
-  constructor(manifest: LabManifest) {
+  /** `home` is the control plane's: agents answer whoever proves to hold the key of its authority. */
+  constructor(manifest: FleetManifest, home: string) {
+    this.#home = home;
     const blob = manifest.sshHostKey.split(' ').find((word) => word.startsWith('AAAA')) ?? '';
     const fingerprint = createHash('sha256').update(Buffer.from(blob, 'base64')).digest('base64');
     this.#fleet = new Fleet(inventoryOf(manifest, fingerprint.replace(/=+$/, '')));
@@ -70,15 +77,20 @@ export class LabHosts {
     return connection.forwardTcp(address, port);
   }
 
+  /** A connection to a unix socket on a host, with this end here. */
+  async socket(host: string, at: string): Promise<Duplex> {
+    const connection = await this.#fleet.connection(host);
+    return connection.forwardSocket(at);
+  }
+
   /** Calls of a host's agent, the way that the control plane makes them. */
   agent(host: string): Promise<Client<AgentContract>> {
     const known = this.#agents.get(host);
     if (known) return known;
     const dialling = (async () => {
-      const connection = await this.#fleet.connection(host);
-      return createClient<AgentContract>(
-        jsonLinesPort(await connection.forwardSocket('/run/move/agent.sock')),
-      );
+      const client = await dialAgent(this.#fleet, host);
+      await proveController(host, client, await this.#authority());
+      return client;
     })();
     this.#agents.set(host, dialling);
     const drop = () => {
@@ -86,6 +98,15 @@ export class LabHosts {
     };
     dialling.then((client) => void client.closed.then(drop), drop);
     return dialling;
+  }
+
+  async #authority(): Promise<Parameters<typeof proveController>[2]> {
+    const passphrase = await readPassphrase(this.#home, {});
+    const { certificate, signingKey } = await readAuthority(path.join(this.#home, 'authority'), passphrase);
+    return {
+      certificate,
+      signStatement: (purpose, statement) => signStatement(signingKey, purpose, statement),
+    };
   }
 
   async close(): Promise<void> {

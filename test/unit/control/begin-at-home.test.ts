@@ -46,6 +46,7 @@ class World {
 
   begin(): Promise<readonly string[]> {
     const context = {
+      holdings: { siteHolder: () => null, serviceHolder: () => null },
       store: this.store,
       clock: this.clock,
       services: new Map([[service, {}]]),

@@ -22,7 +22,7 @@ class World {
   start(): void {
     this.#running?.stop();
     this.#running = new RefusedLoads({
-      hosts: ['bot-1'],
+      hosts: () => ['bot-1'],
       fleet: {
         connection: async () => {
           if (!this.reachable) throw new MoveError('HOST_UNREACHABLE', 'bot-1 cannot be reached.');

@@ -66,6 +66,7 @@ export class ResponseWorld {
     }
     const { store, clock, entries } = this;
     const context = {
+      holdings: { siteHolder: () => null, serviceHolder: () => null },
       store,
       clock,
       random: seededRandom(5),

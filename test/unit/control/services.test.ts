@@ -47,6 +47,7 @@ class World {
     const { store, entries, clock } = this;
     this.descriptions = new Map();
     const context = {
+      holdings: { siteHolder: () => null, serviceHolder: () => null },
       store,
       clock,
       log: () => undefined,

@@ -2,6 +2,7 @@ import { X509Certificate } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { readPkcs12 } from '../../../core/cli/read-pkcs12.ts';
 import { type AuthorisationRules, authorise } from '../../../core/credentials/authorise.ts';
 import { type Authority, createAuthority, openAuthority } from '../../../core/credentials/authority.ts';
 import { adoptCertificate, writeAuthorityRequest } from '../../../core/credentials/authority-files.ts';
@@ -233,5 +234,28 @@ describe('the operator', () => {
     await expect(
       adoptCertificate(directory.path, PASSPHRASE, bakery.certificate.toString(), operator.certificatePem),
     ).rejects.toThrow(withCode('AUTHORITY_UNREADABLE'));
+  });
+
+  it('is given a site that the operator had certified, whose certificate ends with that', async () => {
+    const site = { profile: 'site', name: 'o1', services: ['shop.example'], addresses: ['192.0.2.7'] };
+    const { identity } = await operator.issue({ ...site, key: (await keyFor('o1')).key });
+    const { key } = await keyFor('garage');
+    const request = { name: 'garage', services: ['cars.example'], sites: ['o1'], key };
+    await expect(operator.admit(request, [])).rejects.toMatchObject({ code: 'SCOPE_TAKEN' });
+    expect(operator.certificateOf(identity.serial).revokedAt).toBeNull();
+    const admitted = await operator.admit(request, ['o1']);
+    expect(admitted.identity).toMatchObject({ role: 'organisation', sites: ['o1'] });
+    expect(operator.certificateOf(identity.serial)).toMatchObject({ reason: 'superseded' });
+    await expect(operator.issue({ ...site, key: (await keyFor('o1')).key })).rejects.toMatchObject({
+      code: 'SCOPE_TAKEN',
+    });
+    await operator.revoke(admitted.identity.serial);
+  });
+
+  it('hands its people a file that leads to the operator', async () => {
+    const issued = await bakery.issueByHand({ profile: 'client', name: 'Ada', services: ['bread.example'] });
+    const { certificatePem } = readPkcs12(issued.pkcs12, issued.password);
+    expect(certificatePem).toBe(issued.certificatePem);
+    expect(certificatePem).toContain(bakery.certificate.toString());
   });
 });
