@@ -322,6 +322,13 @@ export async function startSiteRole(
       },
       'site.start': async ({ service, delegation }) => {
         const id = podIdentifier(service.hostname);
+        const here = (await runtime.list()).find((pod) => pod.spec.id === id);
+        if (here && (here.phase === 'running' || here.phase === 'frozen'))
+          throw new MoveError(
+            'SERVICE_HERE',
+            `${service.hostname} is ${here.phase} at this site: it is not started over. Stop it first if it is to begin anew.`,
+            { service: service.hostname, phase: here.phase },
+          );
         await source.giveUp(service.hostname, delegation.epoch);
         await runtime.discard(id);
         await runtime.create(podOfService(service), {

@@ -7,16 +7,21 @@ const askDeadlineMs = 5_000;
 export async function findPod(
   context: Pick<ControlContext, 'agent' | 'store'>,
   service: string,
-): Promise<{ found: { site: string; epoch: number } | null; silent: readonly string[] }> {
+): Promise<{
+  found: { site: string; epoch: number } | null;
+  asleep: readonly string[];
+  silent: readonly string[];
+}> {
   const silent: string[] = [];
+  const asleep: string[] = [];
   const answers = await Promise.all(
     ownSites(context.store.state).map(async ({ id: site }) => {
       try {
         const agent = await context.agent(site);
         const status = await agent.call('site.status', {}, { deadlineMs: askDeadlineMs });
-        const pod = status.pods.find(
-          (candidate) => candidate.service === service && candidate.state === 'running',
-        );
+        const pods = status.pods.filter((candidate) => candidate.service === service);
+        if (pods.some(({ state }) => state === 'frozen' || state === 'fenced')) asleep.push(site);
+        const pod = pods.find(({ state }) => state === 'running');
         return pod ? { site, epoch: pod.epoch } : null;
       } catch {
         silent.push(site);
@@ -25,5 +30,5 @@ export async function findPod(
     }),
   );
   const running = answers.filter((answer) => answer !== null);
-  return { found: running.sort((a, b) => b.epoch - a.epoch)[0] ?? null, silent };
+  return { found: running.sort((a, b) => b.epoch - a.epoch)[0] ?? null, asleep, silent };
 }

@@ -156,9 +156,9 @@ export class Services {
         `${id} comes with the lab. Take it out of the lab's specification to be without it.`,
         { service: id },
       );
-    const underWay = Object.values(store.state.moves).some(
-      (move) => move.service === id && ['queued', 'running', 'paused', 'committed'].includes(move.state),
-    );
+    const underWay =
+      this.#isMoving(id) ||
+      Object.values(store.state.moves).some((move) => move.service === id && move.state === 'queued');
     if (underWay || this.#busy.has(id))
       throw new MoveError(
         'SERVICE_BUSY',
@@ -254,10 +254,10 @@ export class Services {
     const { store, recorder } = this.#context;
     const id = description.hostname;
     const known = store.state.services[id];
-    const { found, silent } = await findPod(this.#context, id);
-    const moving = Object.values(store.state.moves).some(
-      (move) => move.service === id && ['running', 'paused', 'committed'].includes(move.state),
-    );
+    // A move may end, or be taken back, while the sites are asked: what they say then is of before.
+    const movedBefore = this.#isMoving(id);
+    const { found, asleep, silent } = await findPod(this.#context, id);
+    const moving = movedBefore || this.#isMoving(id);
     if (known && (found?.site === known.site || moving)) {
       if (found && !moving)
         store.change([{ op: 'patch', collection: 'services', id, value: { state: 'running' } }]);
@@ -267,6 +267,11 @@ export class Services {
     }
     if (known && !found && silent.includes(known.site)) {
       this.#waitForSite(description, known);
+      return null;
+    }
+    // A copy that a move left frozen is the service, until that move has thawed or killed it.
+    if (known && !found && asleep.length > 0) {
+      this.#lookAgain(description);
       return null;
     }
     const definition = store.state.definitions[id];
@@ -304,6 +309,8 @@ export class Services {
     if (found) return null;
     try {
       const agent = await this.#context.agent(site);
+      // What an earlier control plane left there, of which this one knows nothing, goes first.
+      if (!known) await agent.call('site.stop', { service: id }, { deadlineMs: stopDeadlineMs });
       const delegation = await this.#keys.delegate(id, site, epoch);
       await agent.call('site.start', { service: description, delegation }, { deadlineMs: startDeadlineMs });
       this.#mustGoOn();
@@ -388,7 +395,9 @@ export class Services {
   async #startAnew(description: ServiceDescription): Promise<MoveError | null> {
     const { recorder } = this.#context;
     const { state } = serviceOf(this.#context, description.hostname);
-    const { found } = await findPod(this.#context, state.id);
+    const { found, asleep } = await findPod(this.#context, state.id);
+    if (this.#isMoving(state.id) || asleep.length > 0)
+      throw new MoveError('SERVICE_BUSY', `${state.id} is moving, or was left frozen by a move.`, { asleep });
     if (!found) {
       if (state.state === 'running')
         recorder.record({
@@ -405,6 +414,12 @@ export class Services {
       }
     }
     return await this.#ensure(description);
+  }
+
+  #isMoving(service: string): boolean {
+    return Object.values(this.#context.store.state.moves).some(
+      (move) => move.service === service && ['running', 'paused', 'committed'].includes(move.state),
+    );
   }
 
   #lookAgain(description: ServiceDescription): void {

@@ -29,6 +29,8 @@ class World {
   certified: readonly string[] = [];
   refusal: MoveError | null = null;
   silent: string | null = null;
+  /** Sites whose pods a move left frozen. */
+  readonly frozen = new Set<string>();
   store = new StateStore();
   descriptions = new Map<string, ServiceDescription>();
   services: Services = this.begin();
@@ -103,7 +105,7 @@ class World {
         pods: Object.entries(here).map(([service, epoch]) => ({
           service,
           epoch,
-          state: 'running',
+          state: this.frozen.has(site) ? 'frozen' : 'running',
           sessions: 0,
         })),
       };
@@ -154,6 +156,27 @@ describe('services that are added', () => {
     world.pods.c1 = {};
     await world.begin().start();
     expect(world.pods.c1).toEqual({ 'numbers.example': 2 });
+  });
+
+  it('are not started over a copy that a move left frozen, and go on when it is thawed', async () => {
+    await world.services.add(numbers, 'numbers.yaml', 'terminal');
+    world.frozen.add('c1');
+    const services = world.begin();
+    await services.start();
+    const looked = async () => {
+      world.clock.turn(1_000);
+      await new Promise((resolve) => setImmediate(resolve));
+    };
+    await looked();
+    expect(world.pods.c1).toEqual({ 'numbers.example': 1 });
+    world.store.change([
+      { op: 'patch', collection: 'services', id: 'numbers.example', value: { state: 'down' } },
+    ]);
+    world.frozen.clear();
+    await looked();
+    expect(world.pods.c1).toEqual({ 'numbers.example': 1 });
+    expect(world.store.state.services['numbers.example']).toMatchObject({ state: 'running', epoch: 1 });
+    services.stop();
   });
 
   it('are started anew at home when a site answers without them, and tried again until they run', async () => {
