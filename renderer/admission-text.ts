@@ -77,7 +77,6 @@ export const admissionText = {
 export const visitorsText = {
   lists: { certificates: 'Certificates', visitors: 'Visitors' },
   listsLabel: 'Who is shown',
-  counted: (n: number) => count(n, 'visitor', 'visitors'),
   search: 'Search by name, service or access point',
   columns: {
     name: 'Name',

@@ -214,7 +214,9 @@ export const contract = {
       sound: z
         .enum(['on', 'off'])
         .optional()
-        .describe('whether it may be taken by recognising sounds; without, who cannot see has no way through'),
+        .describe(
+          'whether it may be taken by recognising sounds; without, who cannot see has no way through',
+        ),
       open: z.array(hostname).max(64).default([]).describe('a service that human-tested people may reach'),
       close: z.array(hostname).max(64).default([]).describe('a service that they may not reach any more'),
     }),

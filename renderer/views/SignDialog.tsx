@@ -111,7 +111,7 @@ function SignForm(props: {
       <RequestField
         value={request}
         fault={tried || request !== '' ? (requestFault ?? undefined) : undefined}
-        hint={said === null || differs ? undefined : words.requestOf(said)}
+        hint={said === null ? undefined : differs ? '' : words.requestOf(said)}
         differing={differs ? said : null}
         onTake={(taken) => change({ name: taken })}
         onChange={takeRequest}

@@ -22,7 +22,17 @@ export class HumanTestAdmission implements AdmissionMethod {
   ask(address: string, form: string | undefined): AdmissionQuestion {
     const kind = form === 'sound' ? 'sound' : 'image';
     const { id, mediaType, media, choices, work, expiresAt } = this.#test.issue(address, kind);
-    return { kind: 'challenge', form: kind, forms: this.#test.kinds, id, mediaType, media, choices, work, expiresAt };
+    return {
+      kind: 'challenge',
+      form: kind,
+      forms: this.#test.kinds,
+      id,
+      mediaType,
+      media,
+      choices,
+      work,
+      expiresAt,
+    };
   }
 
   /** @throws MoveError `CHALLENGE_…` */
