@@ -51,7 +51,7 @@ describe.skipIf(why !== null)(`ten moves in a row${why ? ` (${why})` : ''}`, () 
     const program = await world.hosts.start('client-1', 'exec /opt/move/bin/node /tmp/keep-alive-clients.ts');
     const said = createInterface({ input: program.stdout })[Symbol.asyncIterator]();
     program.stdin.write(
-      `${JSON.stringify({ ports, clients, host: service, path: homePage.path, bytes: pageBytes, pauseMs: 2_500 })}\n`,
+      `${JSON.stringify({ ports, clients, host: service, path: homePage.path, bytes: pageBytes, pauseMs: 1_000 })}\n`,
     );
     await said.next();
     const viewer = await Viewer.start(world.hosts, 'client-1', 5901);
@@ -104,12 +104,15 @@ describe.skipIf(why !== null)(`ten moves in a row${why ? ` (${why})` : ''}`, () 
     const seen = JSON.parse((await said.next()).value as string) as {
       answers: number;
       resets: number;
+      renewed: number;
+      askedAgain: number;
       faults: string[];
       longestMs: number;
     };
     process.stdout.write(
       `${tour.length} moves of three services: ${clients} kept connections, ${seen.answers} answers, ${seen.resets} resets, ` +
-        `${seen.faults.length} errors, longest stall ${seen.longestMs} ms; desktop ${silence.to - silence.from} ms; ` +
+        `${seen.faults.length} errors, longest stall ${seen.longestMs} ms (${seen.renewed} connections closed by the service ` +
+        `between two answers, ${seen.askedAgain} with a question on its way); desktop ${silence.to - silence.from} ms; ` +
         `store ${Math.round(longestCountMs)} ms in ${counted} counts; outages of ${service}: ${outages.join(', ')} ms\n`,
     );
     expect(seen).toMatchObject({ resets: 0, faults: [] });

@@ -2,9 +2,11 @@ import { connect, type Socket } from 'node:net';
 import { createInterface } from 'node:readline';
 
 /**
- * A program for a client host: many clients, each with one connection that it never makes anew, over which it asks
- * for a page again and again. Options as one line of JSON on standard input; ends when standard input closes, and then
- * prints one line with what all of them saw. An answer has to have a content-length.
+ * A program for a client host: many clients, each with one connection over which it asks for a page again and again, as
+ * browsers do: one that the service closes between two answers is made anew, and a question that was on its way just then
+ * is asked once more (RFC 9112 §9.3.1); twice in a row, or a reset, or another answer, is a fault. Options as one line of JSON
+ * on standard input; ends when standard input closes, and then prints one line with what all of them saw. An answer
+ * has to have a content-length.
  */
 interface Options {
   /** Ports of this host, over which the clients are spread in turn. */
@@ -24,47 +26,83 @@ const request = `GET ${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`;
 const faults: string[] = [];
 let resets = 0;
 let answers = 0;
+let renewed = 0;
+let askedAgain = 0;
 let longestMs = 0;
 let stopped = false;
 
-function client(port: number): Socket {
-  const socket = connect({ host: '127.0.0.1', port });
-  let held = Buffer.alloc(0);
-  let askedAt = 0;
-  const ask = () => {
-    if (stopped || socket.destroyed) return;
-    askedAt = performance.now();
-    socket.write(request);
-  };
-  socket.once('connect', ask);
-  socket.on('data', (chunk: Buffer) => {
-    held = Buffer.concat([held, chunk]);
-    const end = held.indexOf('\r\n\r\n');
+class Client {
+  readonly #port: number;
+  #socket: Socket;
+  #held = Buffer.alloc(0);
+  #askedAt: number | null = null;
+  #isAgain = false;
+
+  constructor(port: number) {
+    this.#port = port;
+    this.#socket = this.#dial();
+  }
+
+  stop(): void {
+    this.#socket.destroy();
+  }
+
+  #dial(): Socket {
+    const socket = connect({ host: '127.0.0.1', port: this.#port });
+    this.#held = Buffer.alloc(0);
+    socket.once('connect', () => this.#ask());
+    socket.on('data', (chunk: Buffer) => this.#read(chunk));
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'ECONNRESET') resets += 1;
+      else faults.push(error.message);
+    });
+    socket.once('close', () => this.#closed());
+    return socket;
+  }
+
+  #ask(): void {
+    if (stopped || this.#socket.destroyed) return;
+    this.#askedAt ??= performance.now();
+    this.#socket.write(request);
+  }
+
+  #read(chunk: Buffer): void {
+    this.#held = Buffer.concat([this.#held, chunk]);
+    const end = this.#held.indexOf('\r\n\r\n');
     if (end < 0) return;
-    const head = held.toString('latin1', 0, end);
+    const head = this.#held.toString('latin1', 0, end);
     const length = Number(/\r\ncontent-length: (\d+)/i.exec(head)?.[1]);
-    if (held.length < end + 4 + length) return;
+    if (this.#held.length < end + 4 + length) return;
     if (!/^HTTP\/1\.1 200 /.test(head) || length !== bytes) faults.push(head.split('\r\n')[0] ?? '');
-    held = held.subarray(end + 4 + length);
+    this.#held = this.#held.subarray(end + 4 + length);
     answers += 1;
-    longestMs = Math.max(longestMs, performance.now() - askedAt);
-    askedAt = 0;
-    setTimeout(ask, pauseMs);
-  });
-  socket.once('error', (error: NodeJS.ErrnoException) => {
-    if (error.code === 'ECONNRESET') resets += 1;
-    else faults.push(error.message);
-  });
-  socket.once('close', () => {
-    if (!stopped) faults.push(askedAt > 0 ? 'closed before its answer' : 'closed between two answers');
-  });
-  return socket;
+    longestMs = Math.max(longestMs, performance.now() - (this.#askedAt ?? performance.now()));
+    this.#askedAt = null;
+    this.#isAgain = false;
+    setTimeout(() => this.#ask(), pauseMs);
+  }
+
+  #closed(): void {
+    if (stopped) return;
+    if (this.#askedAt === null) renewed += 1;
+    else if (this.#held.length > 0 || this.#isAgain)
+      faults.push(
+        this.#held.length > 0 ? 'closed in the midst of an answer' : 'closed twice before its answer',
+      );
+    else {
+      askedAgain += 1;
+      this.#isAgain = true;
+    }
+    this.#socket = this.#dial();
+  }
 }
 
-const sockets = Array.from({ length: clients }, (_, index) => client(ports[index % ports.length]!));
+const all = Array.from({ length: clients }, (_, index) => new Client(ports[index % ports.length]!));
 process.stdout.write(`${JSON.stringify({ begun: clients })}\n`);
 await lines.next();
 stopped = true;
-for (const socket of sockets) socket.destroy();
-process.stdout.write(`${JSON.stringify({ answers, resets, faults, longestMs: Math.round(longestMs) })}\n`);
+for (const client of all) client.stop();
+process.stdout.write(
+  `${JSON.stringify({ answers, resets, renewed, askedAgain, faults, longestMs: Math.round(longestMs) })}\n`,
+);
 process.exit(0);
