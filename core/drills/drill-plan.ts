@@ -52,17 +52,20 @@ const common = {
   maximumOverlayFailures: 100,
 };
 
+/** After so long a site that a service has come home to knows who is no stranger. */
+const acquaintingMs = 15_000;
+
 /** What each kind of drill is when nobody asks for anything else. */
 export const drillDefaults: Record<DrillKind, Omit<DrillPlan, 'kind' | 'service' | 'site'>> = {
   'udp-flood': { ...common, mbitEach: 15 },
   'icmp-flood': { ...common, mbitEach: 15 },
   // Small packets: the link holds, and what waits to be a connection does not.
   'syn-flood': { ...common, packetsPerSecondEach: 2000 },
-  'http-flood': { ...common, connectionsEach: 16, requestsPerSecondEach: 400 },
+  'http-flood': { ...common, quietMs: acquaintingMs, connectionsEach: 16, requestsPerSecondEach: 400 },
   // Fewer than the default Apache has workers: who is held up is the next one, not everybody.
-  'slow-http': { ...common, connectionsEach: 20 },
+  'slow-http': { ...common, quietMs: acquaintingMs, connectionsEach: 20 },
   // So few that the answers leave room on the primary link: it is the processors that they take.
-  'expensive-requests': { ...common, connectionsEach: 3, requestsPerSecondEach: 3 },
+  'expensive-requests': { ...common, quietMs: acquaintingMs, connectionsEach: 3, requestsPerSecondEach: 3 },
   // Whoever enters by the flooded node is cut off once: that costs the requests under way, and those until she is in again.
   'node-flood': { ...common, mbitEach: 45, maximumOverlayFailures: 1_000 },
   'honest-surge': { ...common, connectionsEach: 12 },

@@ -27,8 +27,8 @@ type Figure =
 /** How far above quiet times a figure has to be, and below what it is never remarkable, however quiet it was. */
 const limits: Record<Figure, { floor: number; times: number; most: number }> = {
   requestsPerSecond: { floor: 300, times: 3, most: 20_000 },
-  strangerRequestsPerSecond: { floor: 100, times: 3, most: 2_000 },
-  busiestStrangerPerSecond: { floor: 50, times: 3, most: 400 },
+  strangerRequestsPerSecond: { floor: 200, times: 3, most: 2_000 },
+  busiestStrangerPerSecond: { floor: 150, times: 3, most: 400 },
   connections: { floor: 16, times: 3, most: 4_000 },
   heldConnections: { floor: 16, times: 3, most: 400 },
   processors: { floor: 0.3, times: 2, most: 1.5 },
@@ -48,9 +48,9 @@ const FEWEST_COSTLY_PER_SECOND = 2;
 /** One person who asks for one big thing is no attack: strangers go on asking for so much of the time. */
 const STEADY_SHARE = 0.6;
 /** At least so many requests of strangers are served at a time, on average, */
-const FEWEST_SERVED = 0.6;
+const FEWEST_SERVED = 0.3;
 /** and so many for each processor that they are to keep busy: else it is something else that does. */
-const SERVED_PER_PROCESSOR = 0.5;
+const SERVED_PER_PROCESSOR = 0.3;
 
 /**
  * Readings in a row that show a class before it is raised. That requests are expensive has to show for longer by itself;
