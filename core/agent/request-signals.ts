@@ -31,6 +31,8 @@ interface RequestSignalsOptions {
   stateDirectory: string;
   /** The pods that run here and are not about to leave. */
   pods: () => Promise<readonly (ReadablePod & { service: string })[]>;
+  /** Whether a flood fills the link: who starves on it says nothing about himself. */
+  linkFlooded: () => boolean;
   tell: (event: RequestEvent, service: string) => void;
   log: (line: string) => void;
 }
@@ -79,7 +81,9 @@ export class RequestSignals {
       const watched = this.#of(pod.service);
       watched.seenAt = systemClock.monotonic();
       const reading = await readPod(pod, this.#stop.signal);
-      const figures = reading && watched.taker.take(reading, watched.classifier.quiet);
+      const flooded = this.#options.linkFlooded();
+      const figures = reading && watched.taker.take(reading, watched.classifier.quiet && !flooded);
+      if (flooded) continue;
       for (const event of figures ? watched.classifier.observe(figures) : [])
         this.#options.tell(event, pod.service);
     }

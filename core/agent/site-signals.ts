@@ -46,6 +46,7 @@ export class SiteSignals {
     this.#requests = new RequestSignals({
       stateDirectory,
       pods,
+      linkFlooded: () => this.#detector.active.length > 0,
       tell: (event, service) => this.#request(event, service),
       log: context.log,
     });

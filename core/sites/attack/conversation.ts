@@ -2,6 +2,8 @@ import type { DirectConnection } from './request-reading.ts';
 
 /** A connection on which nothing was answered for so long is held, and not just slow. Milliseconds. */
 const HELD_AFTER_MS = 800;
+/** A connection without a byte: its first request may have been lost on a full link, and be sent again. Milliseconds. */
+const EMPTY_AFTER_MS = 2_000;
 /** Who sends a request slower than this, in bytes a second, means to: the worst of lines carries more. */
 const SLOWEST_HONEST = 1_000;
 /** Segments of requests without a body are shorter on average, those of an upload are full. */
@@ -18,8 +20,8 @@ export class Conversation {
   #answeredAt: number;
   #answered: boolean;
   #before: DirectConnection;
-  /** What came in and has had no answer yet. */
-  #waiting = { segments: 0, bytes: 0 };
+  /** What came in and has had no answer yet, and in how many readings it became more. */
+  #waiting = { segments: 0, bytes: 0, pieces: 0 };
 
   /** `fresh` is whether it began since the reading before: all of its counters are new, then. */
   constructor(connection: DirectConnection, monotonic: number, fresh: boolean) {
@@ -36,9 +38,10 @@ export class Conversation {
     this.#before = connection;
     this.#waiting.segments += connection.segmentsIn - before.segmentsIn;
     this.#waiting.bytes += connection.bytesIn - before.bytesIn;
+    if (connection.bytesIn > before.bytesIn) this.#waiting.pieces += 1;
     if (connection.bytesOut <= before.bytesOut) return 0;
     const { segments, bytes } = this.#waiting;
-    this.#waiting = { segments: 0, bytes: 0 };
+    this.#waiting = { segments: 0, bytes: 0, pieces: 0 };
     this.#answered = true;
     this.#answeredAt = monotonic;
     const uploads = bytes > segments * UPLOAD_SEGMENT_BYTES;
@@ -61,18 +64,18 @@ export class Conversation {
 
   /** Open for long without a byte of either end. */
   isEmpty(monotonic: number): boolean {
-    return !this.#answered && this.#waiting.segments === 0 && monotonic - this.#answeredAt >= HELD_AFTER_MS;
+    return !this.#answered && this.#waiting.segments === 0 && monotonic - this.#answeredAt >= EMPTY_AFTER_MS;
   }
 
   /**
-   * Whether a request is being sent that comes in so slowly that it is never to be complete. One that came in one segment
-   * waits for a service that is slow, as far as anybody can tell.
+   * Whether a request is being sent that comes in so slowly that it is never to be complete. One that came in one piece
+   * waits for a service that is slow, as far as anybody can tell, and a segment that comes again is nothing new.
    */
   isDripping(monotonic: number): boolean {
     const waitedMs = monotonic - this.#answeredAt;
     return (
       waitedMs >= HELD_AFTER_MS &&
-      this.#waiting.segments > 1 &&
+      this.#waiting.pieces > 1 &&
       (this.#waiting.bytes * 1000) / waitedMs < SLOWEST_HONEST
     );
   }

@@ -4,7 +4,7 @@ export interface DirectConnection {
   port: number;
   bytesIn: number;
   bytesOut: number;
-  /** Segments with data. */
+  /** Segments with data, those that came again included. */
   segmentsIn: number;
   segmentsOut: number;
   /** Milliseconds since something was sent to this end; undefined when nothing ever was. */
@@ -44,8 +44,8 @@ export function readConnections(
     (there.address === gatewayAddress ? known : direct).push({
       ...there,
       bytesIn: counts.get('bytes_received') ?? 0,
-      // What was acknowledged and not what was sent: what is sent again is no further answer.
-      bytesOut: counts.get('bytes_acked') ?? 0,
+      // What was sent, whether or not it has arrived: on a full link answers take long, and are answers.
+      bytesOut: counts.get('bytes_sent') ?? 0,
       segmentsIn: counts.get('data_segs_in') ?? 0,
       segmentsOut: counts.get('data_segs_out') ?? 0,
       ...(counts.has('data_segs_out') ? { sentMsAgo: counts.get('lastsnd') ?? 0 } : {}),

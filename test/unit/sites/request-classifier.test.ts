@@ -40,6 +40,8 @@ class Service {
   readonly #open = new Map<string, DirectConnection>();
   #time = 0;
   #processorMs = 5_000;
+  /** Processors that something else in the pod keeps busy, that nobody asked for. */
+  chores = 0;
 
   constructor(seed = 1) {
     this.#random = generator(seed);
@@ -50,6 +52,7 @@ class Service {
     for (let step = 0; step < seconds / 0.4; step += 1) {
       const windowMs = 400 * (0.9 + 0.6 * this.#random());
       this.#time += windowMs;
+      this.#processorMs += windowMs * this.chores;
       const wanted = new Set<string>();
       for (const crowd of crowds) this.#ask(crowd, windowMs, wanted);
       for (const key of this.#open.keys()) if (!wanted.has(key)) this.#open.delete(key);
@@ -161,6 +164,50 @@ test('who lasts in an attack becomes no returning guest by it', () => {
   service.run(60, quiet);
   const events = service.run(120, [...quiet, attacks['slow-http']]);
   expect(events).toMatchObject([{ type: 'raised', kind: 'slow-http' }]);
+});
+
+test('chores of the service are not taken for what a few strangers ask', () => {
+  const service = new Service();
+  service.run(60, quiet);
+  service.chores = 0.8;
+  const guests = { ...attacks['expensive-requests'], requestsPerSecond: 4, costMs: 2 };
+  expect(service.run(60, [...quiet, guests])).toEqual([]);
+});
+
+test('known people who ask more than ever are a surge, whatever a stranger asks meanwhile', () => {
+  const service = new Service();
+  service.run(60, quiet);
+  const guests = { ...attacks['expensive-requests'], requestsPerSecond: 4, costMs: 2 };
+  expect(raised(service.run(60, [people, { ...overlay, requestsPerSecond: 400 }, guests]))).toEqual([]);
+});
+
+test('who attacks again and again does not become known by the beginnings', () => {
+  const service = new Service();
+  service.run(60, quiet);
+  for (let round = 0; round < 12; round += 1) {
+    const kinds = raised(service.run(15, [...quiet, attacks['expensive-requests']]));
+    expect(kinds).toEqual(['expensive-requests']);
+    service.run(30, quiet);
+  }
+});
+
+test('a surge that turns out to be an attack is taken back', () => {
+  const service = new Service();
+  service.run(60, quiet);
+  expect(raised(service.run(20, [...quiet, attacks['honest-surge']]))).toEqual(['honest-surge']);
+  expect(service.run(4, [...quiet, attacks['honest-surge'], attacks['slow-http']])).toMatchObject([
+    { type: 'cleared', kind: 'honest-surge' },
+    { type: 'raised', kind: 'slow-http' },
+  ]);
+});
+
+test('a surge that lasts becomes what is usual', () => {
+  const service = new Service();
+  service.run(60, quiet);
+  expect(raised(service.run(60, [...quiet, attacks['honest-surge']]))).toEqual(['honest-surge']);
+  expect(service.run(900, [...quiet, attacks['honest-surge']])).toMatchObject([
+    { type: 'cleared', kind: 'honest-surge' },
+  ]);
 });
 
 test('a service that has just arrived is learnt about before anything is raised', () => {
