@@ -43,7 +43,6 @@ describe.skipIf(why !== null)(`attacks by requests${why ? ` (${why})` : ''}`, ()
     'an honest surge is shown at most, and moves nothing (%i of 3)',
     {
       timeout: 150_000,
-      retry: 1,
     },
     async (round) => {
       const before = Object.keys(world.state.attacks);
