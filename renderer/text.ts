@@ -12,6 +12,17 @@ import type { Preflight } from '../core/contract/preflight.ts';
 import { admissionText, copyText, signText, visitorsText } from './admission-text.ts';
 import { bytes, count, duration, place, seconds, span, timeWithMs } from './format.ts';
 
+/** Each class of attack in words. */
+const attackWords: Record<Attack['kind'], string> = {
+  'udp-flood': 'UDP flood',
+  'syn-flood': 'SYN flood',
+  'icmp-flood': 'ICMP flood',
+  'http-flood': 'HTTP flood',
+  'slow-http': 'slow HTTP',
+  'expensive-requests': 'expensive requests',
+  'router-flood': 'flood at a router beside it',
+};
+
 /** Every text of the window, in one place; what is about admission is written beside. Sentence case, plain verbs, no exclamation. */
 export const text = {
   product: 'MOVE Console',
@@ -64,7 +75,9 @@ export const text = {
     released: 'Released. Moves and drills may start again.',
   },
   attack: {
-    on: (attack: Attack) => `Attack on ${place(attack.site)}`,
+    on: (attack: Attack) => `Attack on ${place(attack.site)}: ${attackWords[attack.kind]}`,
+    kinds: attackWords,
+    surge: 'honest surge',
     more: (n: number) => `and ${n} more`,
     none: 'No attack',
   },
@@ -502,6 +515,9 @@ export const text = {
       'udp-flood': 'UDP flood',
       'syn-flood': 'SYN flood',
       'icmp-flood': 'ICMP flood',
+      'http-flood': 'HTTP flood',
+      'slow-http': 'Slow HTTP',
+      'expensive-requests': 'Expensive requests',
       'node-flood': 'Node flood',
       'quiet-minute': 'Quiet minute',
       'honest-surge': 'Honest surge',
@@ -514,6 +530,12 @@ export const text = {
         'While three bots begin connections and complete none, the SYN flood is recognised within half a second, nobody on the overlay loses a request, and the service moves away.',
       'icmp-flood':
         'While three bots fill the primary link with ICMP messages, they are recognised within half a second, nobody on the overlay loses a request, and the service moves away.',
+      'http-flood':
+        'While three bots ask for one page over and over, they are told from people who come back within three seconds, nobody on the overlay loses a request, and the service moves away.',
+      'slow-http':
+        'While three bots hold connections open and complete no request, that is recognised within three seconds, nobody on the overlay loses a request, and the service moves away.',
+      'expensive-requests':
+        'While three bots ask for what costs the service most, that is recognised within three seconds, nobody on the overlay loses a request, and the service moves away.',
       'node-flood':
         'While three bots flood the overlay node that people enter by, it leaves the ring, they are in again by another one within two seconds, and it returns after the storm.',
       'quiet-minute': 'With nothing going on for a minute, no alarm is raised.',

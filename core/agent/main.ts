@@ -1,4 +1,4 @@
-import { floodMain, surgeMain } from '../drills/flood-main.ts';
+import { floodMain, surgeMain, webAttackMain } from '../drills/flood-main.ts';
 import { probeMain } from '../measure/probe-main.ts';
 import { toMoveError } from '../runtime/errors.ts';
 import { decoyMain } from '../sites/decoy/decoy-main.ts';
@@ -17,6 +17,7 @@ const programs: Readonly<Record<string, () => Promise<number>>> = {
   flood: () => floodMain(),
   surge: () => surgeMain(),
   decoy: decoyMain,
+  'web-attack': () => webAttackMain(),
 };
 
 async function serve(): Promise<number> {

@@ -24,6 +24,7 @@ import { listenRouted } from '../overlay/routed-listener.ts';
 import { registerSiteDoor } from '../overlay/site-door.ts';
 import { StreamRouter } from '../overlay/stream-router.ts';
 import { CriuPodRuntime } from '../pods/criu-pod-runtime.ts';
+import { sourceAddressOf } from '../pods/pod-spec.ts';
 import type { PodStatus, PodUsage } from '../pods/port.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { DurableFile } from '../runtime/durable-file.ts';
@@ -259,12 +260,24 @@ export async function startSiteRole(
   overlayLinks.warm();
   runtime.warm().catch((thrown) => context.log(toMoveError(thrown).message));
   let tidying: Promise<void> = Promise.resolve();
-  const signals = new SiteSignals(configuration, context, async () =>
-    (await runtime.list()).flatMap(({ spec, phase, fenced, pid }) =>
-      phase === 'running' && !fenced && pid !== undefined && !source.isLeaving(spec.service)
-        ? [{ service: spec.service, processId: pid }]
-        : [],
-    ),
+  const signals = new SiteSignals(
+    configuration,
+    context,
+    async () =>
+      (await runtime.list()).flatMap(({ spec, phase, fenced, pid }) =>
+        phase === 'running' && !fenced && pid !== undefined && !source.isLeaving(spec.service)
+          ? [
+              {
+                service: spec.service,
+                processId: pid,
+                processIds: runtime.processesOf(spec.id),
+                ports: spec.ports,
+                gatewayAddress: sourceAddressOf(spec),
+              },
+            ]
+          : [],
+      ),
+    directories.state,
   );
   signals.start();
 
@@ -455,7 +468,7 @@ export async function startSiteRole(
       return lent.length > 0 ? `the storage of ${lent.sort().join(', ')} is here` : null;
     },
     async stop() {
-      signals.stop();
+      await signals.stop();
       await tidying;
       announcer.stop();
       source.stop();

@@ -4,6 +4,9 @@ import { toMoveError } from '../runtime/errors.ts';
 import { type AttackAlarm, AttackDetector } from '../sites/attack/attack-detector.ts';
 import type { LinkSample } from '../sites/attack/link-sample.ts';
 import { LinkSampler } from '../sites/attack/link-sampler.ts';
+import type { RequestEvent } from '../sites/attack/request-classifier.ts';
+import type { ReadablePod } from '../sites/attack/request-sampler.ts';
+import { RequestSignals } from './request-signals.ts';
 import type { RoleContext } from './role.ts';
 
 const ratesEveryMs = 500;
@@ -11,11 +14,7 @@ const ratesEveryMs = 500;
 const podsEveryMs = 500;
 
 /** A pod that runs here and is not about to leave. */
-export interface WatchedPod {
-  service: string;
-  /** Any process in it. */
-  processId: number;
-}
+export type WatchedPod = ReadablePod & { service: string };
 
 /** What a site sees of its links: rates now and then, an alarm at once (MOVE section 2.4, third step). */
 export class SiteSignals {
@@ -23,6 +22,10 @@ export class SiteSignals {
   readonly #primary: LinkSampler;
   readonly #secondary: LinkSampler;
   readonly #detector: AttackDetector;
+  readonly #requests: RequestSignals;
+  /** Services of this site that a class hits now. */
+  readonly #hit = new Map<RequestEvent['kind'], Set<string>>();
+  #inboundMbit = 0;
   #last: { primary: LinkSample; secondary: LinkSample } | null = null;
   readonly #pods: () => Promise<WatchedPod[]>;
   #timer: NodeJS.Timeout | undefined;
@@ -33,12 +36,20 @@ export class SiteSignals {
     configuration: NonNullable<AgentConfiguration['roles']['site']>,
     context: RoleContext,
     pods: () => Promise<WatchedPod[]>,
+    stateDirectory: string,
   ) {
     this.#pods = pods;
     this.#context = context;
     this.#primary = new LinkSampler({ device: configuration.primaryInterface });
     this.#secondary = new LinkSampler({ device: configuration.secondaryInterface });
     this.#detector = new AttackDetector({ capacityMbit: configuration.primaryCapacityMbit });
+    this.#requests = new RequestSignals({
+      stateDirectory,
+      pods,
+      linkFlooded: () => this.#detector.active.length > 0,
+      tell: (event, service) => this.#request(event, service),
+      log: context.log,
+    });
   }
 
   start(): void {
@@ -62,14 +73,48 @@ export class SiteSignals {
     );
     this.#timer = setInterval(() => this.#rates(), ratesEveryMs);
     this.#look();
+    this.#requests.start();
   }
 
-  stop(): void {
+  async stop(): Promise<void> {
     this.#stopped = true;
     clearInterval(this.#timer);
     clearTimeout(this.#podsTimer);
     this.#primary.close();
     this.#secondary.close();
+    await this.#requests.stop();
+  }
+
+  /** The counters are of one service, the alarm of the site: it lasts until none of its services is hit. */
+  #request(event: RequestEvent, service: string): void {
+    const hit = this.#hit.get(event.kind) ?? new Set();
+    this.#hit.set(event.kind, hit);
+    const before = hit.size;
+    if (event.type === 'raised') hit.add(service);
+    else hit.delete(service);
+    if (event.type === 'raised' ? before > 0 : hit.size > 0) return;
+    const key = `attack ${event.kind}`;
+    const common = {
+      type: 'attack',
+      at: systemClock.now(),
+      kind: event.kind,
+      inboundMbit: this.#inboundMbit,
+      detectedAt: event.detectedAt,
+    } as const;
+    if (event.type === 'raised')
+      this.#context.events.tellLasting(key, {
+        ...common,
+        state: 'active',
+        evidence: `${service}: ${event.sentence}`,
+        firstEvidenceAt: event.firstEvidenceAt,
+      });
+    else
+      this.#context.events.tellEnd(key, {
+        ...common,
+        state: 'over',
+        evidence: 'The signs are gone.',
+        firstEvidenceAt: event.detectedAt,
+      });
   }
 
   /** A service that arrives is watched from its first half second on, one that leaves no longer. */
@@ -111,10 +156,12 @@ export class SiteSignals {
         outMbit: mbit(now[link].sentBytes - before[link].sentBytes),
       };
     };
+    const primary = rate('primary');
+    this.#inboundMbit = primary.inMbit;
     this.#context.events.tell({
       type: 'links',
       at: systemClock.now(),
-      links: [rate('primary'), rate('secondary')],
+      links: [primary, rate('secondary')],
     });
   }
 }

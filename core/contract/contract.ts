@@ -403,6 +403,11 @@ export const contract = {
     }),
     z.object({ drill: drillSchema }),
   ),
+  'drill.kinds': query(
+    'The drills that there are, and what each expects to see.',
+    z.object({}),
+    z.object({ kinds: z.array(z.object({ kind: drillKindSchema, expects: z.string() })) }),
+  ),
   'drill.wait': query(
     'Answers when the drill has been judged, aborted or failed, or when the limit has passed.',
     z.object({ drill: z.string(), limitMs: z.number().int().min(1).max(600_000).default(180_000) }),

@@ -30,7 +30,7 @@ const armLimitMs = 10_000;
 export async function armRemoteLoad(
   fleet: Fleet,
   host: string,
-  program: 'flood' | 'surge',
+  program: 'flood' | 'surge' | 'web-attack',
   options: Record<string, unknown>,
 ): Promise<Load> {
   const connection = await fleet.connection(host);

@@ -13,6 +13,7 @@ import {
   encryptedPrivateKeyPem,
   KEY_AT_REST_ROUNDS,
 } from '../credentials/encrypted-key.ts';
+import { drillKinds } from '../drills/drill-kinds.ts';
 import { type Journal, openJournal } from '../journal/journal.ts';
 import type { JournalRecord } from '../journal/record.ts';
 import { systemClock } from '../runtime/clock.ts';
@@ -205,6 +206,7 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     'service.path': (input, { caller }) => operated().paths.set(input, caller.kind),
     'service.paths': (input) => attached().paths.list(input),
     'decoy.show': (input) => attached().decoys.show(input.service),
+    'drill.kinds': () => ({ kinds: drillKinds() }),
     'drill.start': (input) => ({ drill: operated().drills.start(input) }),
     'drill.wait': async (input, { signal }) => ({
       drill: await attached().drills.wait(input.drill, input.limitMs, signal),

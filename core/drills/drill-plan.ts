@@ -21,7 +21,9 @@ export interface DrillPlan {
   mbitEach: number;
   /** Connection attempts a second by each bot of a SYN flood. */
   packetsPerSecondEach: number;
-  /** Connections that each client opens in a surge. */
+  /** Requests a second that each bot makes at most. */
+  requestsPerSecondEach: number;
+  /** Connections that each client opens in a surge, and each bot that attacks by requests. */
   connectionsEach: number;
   quietMs: number;
   loadMs: number;
@@ -38,6 +40,7 @@ export interface DrillPlan {
 const common = {
   mbitEach: 0,
   packetsPerSecondEach: 0,
+  requestsPerSecondEach: 0,
   connectionsEach: 0,
   senders: [] as readonly string[],
   quietMs: 4000,
@@ -49,12 +52,20 @@ const common = {
   maximumOverlayFailures: 100,
 };
 
+/** After so long a site that a service has come home to knows who is no stranger. */
+const acquaintingMs = 15_000;
+
 /** What each kind of drill is when nobody asks for anything else. */
 export const drillDefaults: Record<DrillKind, Omit<DrillPlan, 'kind' | 'service' | 'site'>> = {
   'udp-flood': { ...common, mbitEach: 15 },
   'icmp-flood': { ...common, mbitEach: 15 },
   // Small packets: the link holds, and what waits to be a connection does not.
   'syn-flood': { ...common, packetsPerSecondEach: 2000 },
+  'http-flood': { ...common, quietMs: acquaintingMs, connectionsEach: 16, requestsPerSecondEach: 400 },
+  // Fewer than the default Apache has workers: who is held up is the next one, not everybody.
+  'slow-http': { ...common, quietMs: acquaintingMs, connectionsEach: 20 },
+  // So few that the answers leave room on the primary link: it is the processors that they take.
+  'expensive-requests': { ...common, quietMs: acquaintingMs, connectionsEach: 3, requestsPerSecondEach: 3 },
   // Whoever enters by the flooded node is cut off once: that costs the requests under way, and those until she is in again.
   'node-flood': { ...common, mbitEach: 45, maximumOverlayFailures: 1_000 },
   'honest-surge': { ...common, connectionsEach: 12 },
@@ -82,9 +93,9 @@ export function planDrill(
             : plan.kind === 'syn-flood' &&
                 !(plan.packetsPerSecondEach > 0 && plan.packetsPerSecondEach <= loadBounds.packetsPerSecond)
               ? `a bot may send at most ${loadBounds.packetsPerSecond} packets a second`
-              : plan.kind === 'honest-surge' &&
+              : plan.connectionsEach !== common.connectionsEach &&
                   !(plan.connectionsEach > 0 && plan.connectionsEach <= loadBounds.connections)
-                ? `a client may open at most ${loadBounds.connections} connections`
+                ? `a host may open at most ${loadBounds.connections} connections`
                 : undefined;
   if (reason !== undefined) {
     throw new MoveError('DRILL_INVALID', `This drill cannot run: ${reason}.`, { kind: plan.kind });

@@ -9,9 +9,14 @@ import { readManifestFile } from './lab-manifest-file.ts';
 import { sendPacketFlood } from './packet-flood-sender.ts';
 import { noteRefusal } from './refusal-spool.ts';
 import { sendSurge } from './surge-sender.ts';
+import { sendWebAttack } from './web-attack-sender.ts';
 
 const floodOptionsSchema = z.looseObject({
   purpose: z.enum(['udp-flood', 'node-flood', 'syn-flood', 'icmp-flood']).default('udp-flood'),
+});
+const webAttackOptionsSchema = z.object({
+  request: z.looseObject({ purpose: z.enum(['http-flood', 'slow-http', 'expensive-requests']) }),
+  shape: z.strictObject({ path: z.string().startsWith('/').max(2000), hostname: z.string().max(255) }),
 });
 const surgeOptionsSchema = z.object({
   request: z.looseObject({ purpose: z.literal('honest-surge').default('honest-surge') }),
@@ -53,6 +58,16 @@ export function surgeMain(_argv: readonly string[] = []): Promise<number> {
     surgeOptionsSchema,
     ({ request, shape }, signal, lines) =>
       sendSurge(request, shape, signal, (firstPacketAt) => lines.write({ firstPacketAt })),
+    ({ request }) => request,
+  );
+}
+
+/** An attack by requests as a program on a bot; options {request: {purpose, address, port, seconds, …}, shape}. */
+export function webAttackMain(_argv: readonly string[] = []): Promise<number> {
+  return runProgramOf(
+    webAttackOptionsSchema,
+    ({ request, shape }, signal, lines) =>
+      sendWebAttack(request, shape, signal, (firstPacketAt) => lines.write({ firstPacketAt })),
     ({ request }) => request,
   );
 }

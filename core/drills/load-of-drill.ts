@@ -2,7 +2,7 @@ import type { DrillPlan } from './drill-plan.ts';
 
 /** Which program of a host sends a drill's load, and with what options. */
 export interface DrillLoad {
-  program: 'flood' | 'surge';
+  program: 'flood' | 'surge' | 'web-attack';
   options: Record<string, unknown>;
 }
 
@@ -22,6 +22,25 @@ export function loadOf(plan: DrillPlan, target: { address: string; service: stri
     case 'icmp-flood':
     case 'node-flood':
       return { program: 'flood', options: { purpose: plan.kind, ...common, mbit: plan.mbitEach } };
+    case 'http-flood':
+    case 'slow-http':
+    case 'expensive-requests':
+      return {
+        program: 'web-attack',
+        options: {
+          request: {
+            purpose: plan.kind,
+            ...common,
+            connections: plan.connectionsEach,
+            ...(plan.kind === 'slow-http' ? {} : { requestsPerSecond: plan.requestsPerSecondEach }),
+          },
+          shape: {
+            // The stock list is compressed for each request anew.
+            path: plan.kind === 'expensive-requests' ? '/stock.txt' : '/lamp.svg',
+            hostname: target.service,
+          },
+        },
+      };
     case 'honest-surge':
     case 'quiet-minute':
       return {

@@ -17,6 +17,7 @@ export const loadBounds = {
   packets: 1_250_000,
   connections: 64,
   packetsPerSecond: 10_000,
+  requestsPerSecond: 1_000,
 } as const;
 
 const address = z.string().max(15);
@@ -58,6 +59,21 @@ export const loadRequestSchema = z.discriminatedUnion('purpose', [
     packetsPerSecond: z.number().int().positive().max(loadBounds.packetsPerSecond),
   }),
   z.strictObject({
+    purpose: z.enum(['http-flood', 'expensive-requests']),
+    address,
+    port,
+    seconds,
+    connections: z.number().int().min(1).max(loadBounds.connections),
+    requestsPerSecond: z.number().positive().max(loadBounds.requestsPerSecond),
+  }),
+  z.strictObject({
+    purpose: z.literal('slow-http'),
+    address,
+    port,
+    seconds,
+    connections: z.number().int().min(1).max(loadBounds.connections),
+  }),
+  z.strictObject({
     purpose: z.literal('honest-surge'),
     address,
     port,
@@ -81,6 +97,9 @@ const allowed: Record<LoadRequest['purpose'], { from: string; to: string; kinds:
   'udp-flood': { from: 'bot', to: 'site', kinds: ['primary', 'secondary'] },
   'icmp-flood': { from: 'bot', to: 'site', kinds: ['primary'] },
   'syn-flood': { from: 'bot', to: 'site', kinds: ['primary'] },
+  'http-flood': { from: 'bot', to: 'site', kinds: ['primary'] },
+  'slow-http': { from: 'bot', to: 'site', kinds: ['primary'] },
+  'expensive-requests': { from: 'bot', to: 'site', kinds: ['primary'] },
   'node-flood': { from: 'bot', to: 'overlay', kinds: ['global'] },
   'honest-surge': { from: 'client', to: 'site', kinds: ['primary'] },
 };
@@ -193,7 +212,7 @@ function checkRequest(request: unknown): LoadRequest {
   if (first === 0 || first >= 224) throw refused('the target is a multicast, broadcast or reserved address');
   if (!unrouted.check(checked.address))
     throw refused('the target is an address that is routed on the internet');
-  if (checked.purpose !== 'honest-surge' && packetCount(checked) > loadBounds.packets) {
+  if (!('connections' in checked) && packetCount(checked) > loadBounds.packets) {
     throw refused(`it would send more than ${loadBounds.packets} packets`);
   }
   return Object.freeze(checked);

@@ -210,6 +210,12 @@ export class CriuPodRuntime implements PodRuntime {
     }
   }
 
+  /** The processes of a pod as this host numbers them; none when it does not run. */
+  processesOf(id: string): readonly number[] {
+    const freezer = new Freezer(podPaths(this.#config, id).cgroup);
+    return freezer.exists() ? freezer.processes() : [];
+  }
+
   async list(): Promise<PodStatus[]> {
     const all: PodStatus[] = [];
     for (const id of recordedPods(this.#config)) all.push(await this.status(id));

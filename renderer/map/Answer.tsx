@@ -100,7 +100,7 @@ function read(service: Service, move: Move | null, attack: Attack | null, now: n
       figure: clock(now - attack.firstEvidenceAt),
       unit: '',
       label: text.answer.underAttack,
-      note: `${mbit(attack.inboundMbit)} ${text.answer.inbound}`,
+      note: `${text.attack.kinds[attack.kind]}, ${mbit(attack.inboundMbit)} ${text.answer.inbound}`,
       second: open,
     };
   if (move?.outageMs != null && service.site === move.to && isNews(service, move, now)) {

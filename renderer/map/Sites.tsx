@@ -34,6 +34,7 @@ export function SiteSpot({ site, spot }: { site: Site; spot: Places['sites'][str
     `${text.map.inspect.kind.site} ${place(site.id)}`,
     text.map.role[role],
     site.attacked ? text.map.attacked : '',
+    site.surge ? text.attack.surge : '',
     services,
     text.map.link(percent(load)),
   ];

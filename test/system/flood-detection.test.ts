@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest';
 import type { AttackEvent } from '../../core/sites/attack/attack-detector.ts';
-import { SmallLab } from './flood/small-lab.ts';
+import type { RequestEvent } from '../../core/sites/attack/request-classifier.ts';
+import { type HostProgram, SmallLab } from './flood/small-lab.ts';
 
 const bots = ['bot-1', 'bot-2', 'bot-3'] as const;
 
@@ -23,10 +24,20 @@ describe.skipIf(process.getuid?.() !== 0)('a real flood on a real congested link
     via: { kind: 'direct', address: lab.siteAddress, port: 80 },
     seconds,
   });
+  const running = new Set<HostProgram>();
+  afterEach(async () => {
+    for (const program of running) {
+      program.release();
+      await program.ended;
+    }
+    running.clear();
+  });
   async function site() {
     const program = lab.start('site', 'site-program.ts', []);
+    running.add(program);
     await program.seen('ready');
-    const events = () => program.lines.filter((line) => 'type' in line) as unknown as AttackEvent[];
+    const events = () =>
+      program.lines.filter((line) => 'type' in line && !('requests' in line)) as unknown as AttackEvent[];
     return { program, events };
   }
 
@@ -108,9 +119,57 @@ describe.skipIf(process.getuid?.() !== 0)('a real flood on a real congested link
     }
   });
 
+  test('attacks by requests are told apart, each within three seconds', { timeout: 180_000 }, async () => {
+    const { program, events } = await site();
+    const somebody = lab.start('client-1', 'host-program.ts', ['probe'], probe(120));
+    await program.seen('learnt');
+    const byRequests = () => program.lines.filter((line) => 'requests' in line) as unknown as RequestEvent[];
+    expect(byRequests()).toEqual([]);
+    for (const [purpose, shape] of [
+      ['slow-http', { connections: 20 }],
+      ['http-flood', { connections: 16, requestsPerSecond: 400 }],
+      ['expensive-requests', { connections: 3, requestsPerSecond: 6 }],
+    ] as const) {
+      const before = byRequests().length;
+      const request = { purpose, address: lab.siteAddress, port: 80, seconds: 6, ...shape };
+      const path = purpose === 'expensive-requests' ? '/search' : '/note';
+      const senders = bots.map((bot) =>
+        lab.start(bot, 'host-program.ts', ['web-attack'], {
+          request,
+          shape: { path, hostname: 'shop.example' },
+        }),
+      );
+      const begun = await Promise.all(
+        senders.map(async (sender) => (await sender.seen('firstPacketAt')).firstPacketAt as number),
+      );
+      const sent = await Promise.all(senders.map(async (sender) => (await sender.seen('summary')).summary));
+      const told = byRequests().slice(before);
+      const alarm = told[0];
+      console.info(JSON.stringify({ purpose, sent, told }));
+      if (alarm?.type !== 'raised') throw new Error('no alarm');
+      expect(told.map((event) => event.kind)).toEqual([purpose]);
+      expect(alarm.detectedAt - Math.min(...begun)).toBeLessThanOrEqual(3_000);
+      // It clears 10 s after the last sign.
+      await expect
+        .poll(
+          () =>
+            byRequests()
+              .slice(before)
+              .map((event) => event.type),
+          { timeout: 20_000 },
+        )
+        .toEqual(['raised', 'cleared']);
+    }
+    expect(events()).toEqual([]);
+    somebody.release();
+    program.release();
+    await program.ended;
+  });
+
   test('an honest surge, down or up, fills the link and raises no alarm', { timeout: 60_000 }, async () => {
     for (const uploadBytes of [0, 200_000]) {
       const { program, events } = await site();
+      await program.seen('watched');
       const options = {
         request: { address: lab.siteAddress, port: 80, seconds: 5, connections: 24 },
         shape: { path: uploadBytes > 0 ? '/page' : '/file', hostname: 'shop.example', uploadBytes },
@@ -123,6 +182,9 @@ describe.skipIf(process.getuid?.() !== 0)('a real flood on a real congested link
       console.info(JSON.stringify({ uploadBytes, peakInMbit, peakOutMbit, summary }));
       expect(uploadBytes > 0 ? peakInMbit : peakOutMbit).toBeGreaterThan(15);
       expect(events()).toEqual([]);
+      // It may be seen as what it is, and as nothing else.
+      const taken = program.lines.filter((line) => 'requests' in line).map(({ kind }) => kind);
+      expect(taken.filter((kind) => kind !== 'honest-surge')).toEqual([]);
       expect((summary as { failures: number }).failures).toBe(0);
     }
   });

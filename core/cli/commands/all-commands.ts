@@ -3,7 +3,7 @@ import { admissionCommands } from './admission-commands.ts';
 import { connectCommand } from './connect-command.ts';
 import { credentialCommands } from './credential-commands.ts';
 import { doctorCommand } from './doctor-command.ts';
-import { drillCommand } from './drill-command.ts';
+import { drillCommand, drillListCommand } from './drill-command.ts';
 import { emergencyCommands } from './emergency-commands.ts';
 import { journalCommand } from './journal-command.ts';
 import { labCommands } from './lab-commands.ts';
@@ -21,6 +21,7 @@ const commands: readonly Command[] = [
   serveCommand,
   ...statusCommands,
   ...labCommands,
+  drillListCommand,
   drillCommand,
   ...emergencyCommands,
   ...moveCommands,

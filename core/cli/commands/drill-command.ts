@@ -2,11 +2,14 @@ import { drillKindSchema } from '../../contract/domain.ts';
 import { MoveError } from '../../runtime/errors.ts';
 import type { Command } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
-import { inputOf, optionsOf } from '../contract-command.ts';
+import { contractCommand, inputOf, optionsOf } from '../contract-command.ts';
 import { type ControlLink, withControl } from '../control-link.ts';
 import { bringUp } from '../launch/bring-up.ts';
 
 const waitLimitMs = 30_000;
+
+/** `move drill list`: every drill with its hypothesis. */
+export const drillListCommand = contractCommand({ path: ['drill', 'list'], method: 'drill.kinds' });
 
 /** `move drill run`: the main job without a window. */
 export const drillCommand: Command = {

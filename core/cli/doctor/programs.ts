@@ -15,6 +15,7 @@ const needed: Record<string, string> = {
   nft: 'packet rules',
   ethtool: 'offloads',
   nsenter: 'entering namespaces',
+  ss: 'seeing who asks a service',
   unshare: 'making namespaces',
   tini: 'the first process of a lab host',
   socat: 'joining sockets',

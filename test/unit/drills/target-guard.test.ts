@@ -100,6 +100,22 @@ describe('what is allowed', () => {
     expect(() => judgeTarget({ ...icmp, seconds: 61 }, onBot())).toThrow(refusal);
   });
 
+  test('a bot attacks by requests at a primary address only, within bounds', () => {
+    const { mbit: _, ...base } = flood;
+    const slow = { ...base, purpose: 'slow-http', connections: 20 };
+    const asking = { ...slow, purpose: 'http-flood', requestsPerSecond: 400 };
+    for (const request of [slow, asking, { ...asking, purpose: 'expensive-requests' }]) {
+      expect(judgeTarget(request, onBot())).toEqual(request);
+      expect(() => judgeTarget(request, onClient)).toThrow(refusal);
+      for (const address of ['10.1.0.11', '198.18.100.1', '198.18.100.101', '8.8.8.8', '127.0.0.1'])
+        expect(() => judgeTarget({ ...request, address }, onBot())).toThrow(refusal);
+      expect(() => judgeTarget({ ...request, connections: 65 }, onBot())).toThrow(refusal);
+      expect(() => judgeTarget({ ...request, seconds: 61 }, onBot())).toThrow(refusal);
+    }
+    expect(() => judgeTarget({ ...asking, requestsPerSecond: 1_001 }, onBot())).toThrow(refusal);
+    expect(() => judgeTarget({ ...slow, requestsPerSecond: 1 }, onBot())).toThrow(refusal);
+  });
+
   test('the control plane hears the same early', () => {
     expect(refuseEarly(flood, manifest)).toEqual(flood);
     expect(() => refuseEarly({ ...flood, address: '198.18.100.1' }, manifest)).toThrow(refusal);
