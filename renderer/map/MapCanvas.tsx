@@ -22,10 +22,12 @@ export function MapCanvas() {
 }
 
 const noNodes: never[] = [];
+const stepMs = 120;
 
 function Canvas() {
   const frame = useRef<HTMLDivElement>(null);
   const fitted = useRef(true);
+  const goal = useRef({ zoom: 1, until: 0 });
   const flow = useReactFlow();
   const zoom = useStore((store) => store.transform[2]);
   const width = useStore((store) => store.width);
@@ -47,7 +49,11 @@ function Canvas() {
 
   const step = (by: number) => {
     fitted.current = false;
-    void flow.zoomTo(flow.getZoom() * by, { duration: 120 });
+    // A step that is taken while the one before is still drawn goes on from where that one leads.
+    const now = performance.now();
+    const from = now < goal.current.until ? goal.current.zoom : flow.getZoom();
+    goal.current = { zoom: from * by, until: now + stepMs };
+    void flow.zoomTo(goal.current.zoom, { duration: stepMs });
   };
 
   return (
