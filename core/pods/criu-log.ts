@@ -69,6 +69,11 @@ const causes: readonly Cause[] = [
     sentence: 'the image is incomplete or damaged. Ship it again',
   },
   {
+    code: 'CHECKPOINT_STORAGE_SILENT',
+    pattern: /Input\/output error/,
+    sentence: 'its storage gave an input/output error. Look at its lifeline, then move it again',
+  },
+  {
     code: 'CHECKPOINT_PERMISSION',
     pattern: /Operation not permitted|EPERM/,
     sentence:

@@ -355,7 +355,12 @@ export class CriuPodRuntime implements PodRuntime {
     try {
       // Until a rollback stirs it again: what moves between the pod's own sockets would tear the image.
       await pod.filter.still();
-      return await dumpPod(this.#config, pod.spec, pod.paths, this.#init(pod), imageDir, used);
+      const dump = () => dumpPod(this.#config, pod.spec, pod.paths, this.#init(pod), imageDir, used);
+      return await dump().catch((thrown) => {
+        // A lifeline that loses the same packet several times answers with one such error, and then as ever.
+        if (toMoveError(thrown).code !== 'CHECKPOINT_STORAGE_SILENT' || !pod.freezer.isFrozen()) throw thrown;
+        return dump();
+      });
     } catch (error) {
       const cause = toMoveError(error);
       const [blocker] =

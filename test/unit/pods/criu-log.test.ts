@@ -11,6 +11,7 @@ describe('explainCriuFailure', () => {
       "Error (criu/sk-inet.c:1032): inet: Can't bind inet socket (id 12): Cannot assign requested address",
       'CHECKPOINT_ADDRESS_MISSING',
     ],
+    ["Error (criu/files.c:383): Can't statfs fd 37: Input/output error", 'CHECKPOINT_STORAGE_SILENT'],
     ['Error (criu/files-reg.c:2104): File var/log/x has bad size 12 (expect 13)', 'CHECKPOINT_FILE_CHANGED'],
     ['Error (criu/something.c:1): no idea', 'CHECKPOINT_DUMP_FAILED'],
   ])('%s -> %s', (line, code) => {
