@@ -38,22 +38,4 @@ describe.skipIf(why !== null)(`attacks by requests${why ? ` (${why})` : ''}`, ()
       expect(world.state.services[service]).toMatchObject({ site: 'b1', state: 'running' });
     },
   );
-
-  it.each([1, 2, 3])(
-    'an honest surge is shown at most, and moves nothing (%i of 3)',
-    {
-      timeout: 150_000,
-    },
-    async (round) => {
-      const before = Object.keys(world.state.attacks);
-      const drill = await world.cli(['drill', 'run', 'honest-surge', '--json']);
-      if (drill.stdout === '') throw new Error(`The drill has no report: ${drill.stderr}`);
-      const report = drillReportSchema.parse(JSON.parse(drill.stdout));
-      const told = Object.values(world.state.attacks).filter(({ id }) => !before.includes(id));
-      const { surge } = world.state.sites.a1 ?? {};
-      console.info(JSON.stringify({ round, hypothesis: report.hypothesis, told, surge }));
-      expect(told).toEqual([]);
-      expect(report).toMatchObject({ alarms: 0, verdict: true });
-    },
-  );
 });
