@@ -33,7 +33,7 @@ function run(
 ) {
   return runLoud(path.join(binaries, program), argv, {
     cwd: projectRoot,
-    timeoutMs: args.includes('--long') ? 60 * 60_000 : 40 * 60_000,
+    timeoutMs: args.includes('--long') ? 60 * 60_000 : 55 * 60_000,
     env: { ...process.env, PATH: `${binaries}${path.delimiter}${process.env.PATH ?? ''}`, ...env },
   });
 }
