@@ -18,6 +18,8 @@ interface Kept {
   state: LifelineState;
   bytes: number;
   stop: AbortController;
+  /** The service moves on from this target: it is used until the other side lets go of it, and not made anew. */
+  isLeaving: boolean;
 }
 
 const retryFromMs = 100;
@@ -26,13 +28,16 @@ const retryToMs = 2_000;
 /**
  * The storage's end of lifelines: for every service whose storage stayed here, keeps a link dialled
  * through the stepping stone to the site where the service now is, and serves the storage to streams
- * that come in over it. What is wanted survives a restart of the agent.
+ * that come in over it. What is wanted survives a restart of the agent. While a service moves on to a third site, the
+ * one that it leaves keeps its lifeline until its copy there is killed.
  */
 export class LifelineStorage {
   readonly #file: DurableFile<Wanted>;
   readonly #path: StonePath;
   readonly #tell: (service: string, state: LifelineState) => void;
   readonly #kept = new Map<string, Kept>();
+  /** One at most for each service. */
+  readonly #leaving = new Map<string, Kept>();
 
   constructor(options: {
     file: string;
@@ -54,7 +59,22 @@ export class LifelineStorage {
   async open(service: string, path: string, target: Endpoint, deadlineMs = 8_000): Promise<void> {
     const existing = this.#kept.get(service);
     if (existing?.target.name === target.name && existing.link?.isOpen) return;
-    this.#drop(service);
+    const left = this.#leaving.get(service);
+    this.#leaving.delete(service);
+    if (left?.target.name === target.name && left.link?.isOpen) {
+      // The move on was taken back.
+      this.#drop(service);
+      left.isLeaving = false;
+      this.#kept.set(service, left);
+      this.#tell(service, 'open');
+      await this.#save();
+      return;
+    }
+    if (left) this.#end(left);
+    if (existing?.link?.isOpen && existing.target.name !== target.name) {
+      existing.isLeaving = true;
+      this.#leaving.set(service, existing);
+    } else if (existing) this.#end(existing);
     const kept = this.#keep(service, path, target);
     await this.#save();
     const until = performance.now() + deadlineMs;
@@ -93,15 +113,21 @@ export class LifelineStorage {
 
   /** Ends every link; what is wanted stays wanted for the next start. */
   stop(): void {
-    for (const kept of this.#kept.values()) {
-      kept.stop.abort();
-      kept.link?.close();
-    }
+    for (const kept of [...this.#kept.values(), ...this.#leaving.values()]) this.#end(kept);
     this.#kept.clear();
+    this.#leaving.clear();
   }
 
   #keep(service: string, path: string, target: Endpoint): Kept {
-    const kept: Kept = { path, target, link: null, state: 'opening', bytes: 0, stop: new AbortController() };
+    const kept: Kept = {
+      path,
+      target,
+      link: null,
+      state: 'opening',
+      bytes: 0,
+      stop: new AbortController(),
+      isLeaving: false,
+    };
     this.#kept.set(service, kept);
     this.#tell(service, 'opening');
     void this.#maintain(service, kept);
@@ -109,9 +135,14 @@ export class LifelineStorage {
   }
 
   #drop(service: string): void {
-    const kept = this.#kept.get(service);
-    if (!kept) return;
-    this.#kept.delete(service);
+    for (const among of [this.#kept, this.#leaving]) {
+      const kept = among.get(service);
+      among.delete(service);
+      if (kept) this.#end(kept);
+    }
+  }
+
+  #end(kept: Kept): void {
     kept.stop.abort();
     kept.link?.close();
   }
@@ -136,6 +167,10 @@ export class LifelineStorage {
         await link.closed;
         kept.link = null;
         if (kept.stop.signal.aborted) return;
+        if (kept.isLeaving) {
+          if (this.#leaving.get(service) === kept) this.#leaving.delete(service);
+          return;
+        }
         kept.state = 'cut';
         this.#tell(service, 'cut');
       } catch {

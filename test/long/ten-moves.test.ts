@@ -53,6 +53,10 @@ describe.skipIf(why !== null)(`ten moves in a row${why ? ` (${why})` : ''}`, () 
     program.stdin.write(
       `${JSON.stringify({ ports, clients, host: service, path: homePage.path, bytes: pageBytes, pauseMs: 1_000 })}\n`,
     );
+    let trouble = '';
+    program.stderr.on('data', (chunk: Buffer) => {
+      trouble += chunk.toString('utf8');
+    });
     await said.next();
     const viewer = await Viewer.start(world.hosts, 'client-1', 5901);
     viewer.click(200, 450);
@@ -101,7 +105,9 @@ describe.skipIf(why !== null)(`ten moves in a row${why ? ` (${why})` : ''}`, () 
     );
     const silence = await viewer.silence(begun);
     program.stdin.end();
-    const seen = JSON.parse((await said.next()).value as string) as {
+    const told = String((await said.next()).value);
+    expect(told, trouble).toMatch(/^\{.*\}$/);
+    const seen = JSON.parse(told) as {
       answers: number;
       resets: number;
       renewed: number;

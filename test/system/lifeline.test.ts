@@ -118,6 +118,22 @@ describe.skipIf(why !== null)(`the lifeline${why ? ` (${why})` : ''}`, () => {
     expect((await world.journal()).filter(({ type }) => type === 'lifeline.cut')).toEqual([]);
   }, 120_000);
 
+  it('keeps its storage while it moves on to a third site, also when that is taken back', async () => {
+    await until('its files are read', storedAnswers, 60_000);
+    for (const pauseAt of ['freeze', 'dump'] as const) {
+      const paused = await world.move({ to: 'c1', pauseAt });
+      expect(paused.pausedBefore).toBe(pauseAt);
+      if (pauseAt === 'freeze') expect(await storageAnswers()).toBe(true);
+      await world.client.call('move.cancel', { move: paused.id });
+      expect((await world.moved(paused.id)).state).toBe('rolled-back');
+      expect(await storageAnswers()).toBe(true);
+    }
+    expect((await world.move({ to: 'c1' })).state).toBe('done');
+    await until('its files are read at the third site', storedAnswers, 10_000);
+    expect((await world.move({ to: 'b1' })).state).toBe('done');
+    await until('its files are read again', storedAnswers, 10_000);
+  }, 120_000);
+
   it.each([
     { host: 'a1', link: 'secondary' },
     { host: 'stone-a', link: 'internal' },

@@ -102,7 +102,5 @@ process.stdout.write(`${JSON.stringify({ begun: clients })}\n`);
 await lines.next();
 stopped = true;
 for (const client of all) client.stop();
-process.stdout.write(
-  `${JSON.stringify({ answers, resets, renewed, askedAgain, faults, longestMs: Math.round(longestMs) })}\n`,
-);
-process.exit(0);
+const seen = { answers, resets, renewed, askedAgain, faults, longestMs: Math.round(longestMs) };
+process.stdout.write(`${JSON.stringify(seen)}\n`, () => process.exit(0));
