@@ -1,4 +1,4 @@
-import type { X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { realpathSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { freemem } from 'node:os';
@@ -11,6 +11,7 @@ import {
   type ServiceDescription,
   serviceDescriptionSchema,
 } from '../contract/agent-contract.ts';
+import { verifyDelegation } from '../credentials/delegation.ts';
 import { readIdentity } from '../credentials/identity.ts';
 import { LifelineMount } from '../moves/lifeline-mount.ts';
 import { LifelineStorage } from '../moves/lifeline-storage.ts';
@@ -113,8 +114,14 @@ export async function startSiteRole(
     log: context.log,
     limitBytes: advanceLimitBytes,
     isBusy: (service) => source.isBusy(service),
+    delegationOf: (service) => living[service]?.delegation,
   });
-  const spareRoom = new SpareRoom({ ...places, limitBytes: arrivingAheadBytes });
+  const trust = context.trustPem.map((pem) => new X509Certificate(pem));
+  const spareRoom = new SpareRoom({
+    ...places,
+    limitBytes: arrivingAheadBytes,
+    verify: (delegation) => verifyDelegation(delegation, trust, systemClock, { has: context.isRevoked }),
+  });
   const source = new MoveSource({
     runtime,
     path,

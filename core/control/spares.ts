@@ -100,8 +100,10 @@ export class Spares {
       if (service?.site !== site || service.state !== 'running') continue;
       const status = kept.find((candidate) => candidate.service === spare.id);
       const isAsAsked = status?.site === spare.site && status.everyMs === spare.everySeconds * 1_000;
-      if (spare.site !== site && !isAsAsked) this.#tellAgain(spare, site);
-      const value = spare.site === site ? idle : isAsAsked ? this.#shown(status) : beginning;
+      const isThere = this.#context.manifest.hosts[spare.site] !== undefined;
+      if (spare.site !== site && isThere && !isAsAsked) this.#tellAgain(spare, site);
+      const value =
+        spare.site === site ? idle : !isThere ? nowhere : isAsAsked ? this.#shown(status) : beginning;
       const differs = Object.entries(value).some(([name, now]) => spare[name as keyof Spare] !== now);
       if (differs) changes.push({ op: 'patch', collection: 'spares', id: spare.id, value });
     }
@@ -165,4 +167,9 @@ const nothingYet = {
   fault: null,
 };
 const beginning = { ...nothingYet, state: 'beginning' as const };
+const nowhere = {
+  ...nothingYet,
+  state: 'behind' as const,
+  fault: 'There is no such site any more. Keep another one, or drop the spare.',
+};
 const idle = { ...nothingYet, state: 'idle' as const };

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { rmSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Endpoint, SpareStatus } from '../contract/agent-contract.ts';
+import type { Delegation, Endpoint, SpareStatus } from '../contract/agent-contract.ts';
 import type { PodRuntime } from '../pods/port.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
@@ -57,6 +57,7 @@ export class SpareKeeper {
   readonly #log: (line: string) => void;
   readonly #limitBytes: number;
   readonly #isBusy: (service: string) => boolean;
+  readonly #delegationOf: (service: string) => Delegation | undefined;
   readonly #kept = new Map<string, Kept>();
 
   constructor(options: {
@@ -69,6 +70,8 @@ export class SpareKeeper {
     limitBytes: number;
     /** Whether a move or a rehearsal of the service is under way: no round begins then. */
     isBusy: (service: string) => boolean;
+    /** The service's word that it is here; undefined when it is not. */
+    delegationOf: (service: string) => Delegation | undefined;
   }) {
     this.#runtime = options.runtime;
     this.#path = options.path;
@@ -77,6 +80,7 @@ export class SpareKeeper {
     this.#log = options.log;
     this.#limitBytes = options.limitBytes;
     this.#isBusy = options.isBusy;
+    this.#delegationOf = options.delegationOf;
     // Of an agent that died in the midst.
     rmSync(this.#runDirectory, { recursive: true, force: true });
   }
@@ -192,12 +196,16 @@ export class SpareKeeper {
       const { phase } = await this.#runtime.status(pod);
       if (phase !== 'running')
         throw new MoveError('POD_NOT_RUNNING', `${service} is ${phase} and cannot be copied.`, { service });
+      const delegation = this.#delegationOf(service);
+      if (!delegation)
+        throw new MoveError('SERVICE_NOT_HERE', `${service} does not live on this site.`, { service });
       const link = await this.#linkOf(kept, signal);
       const readAt = this.#clock.now();
       await this.#runtime.writeAdvance(pod, directory, { limitBytes: this.#limitBytes, signal });
       const name = randomUUID();
       const { base } = kept;
-      const stream = link.openStreamNow({ kind: 'spare', service, name, on: base?.name ?? null });
+      const on = base?.name ?? null;
+      const stream = link.openStreamNow({ kind: 'spare', service, name, on, delegation });
       // Whoever gives it up while the other side has still to confirm waits for that no longer either.
       signal.addEventListener('abort', () => stream.destroy(), { once: true });
       const sentFrom = this.#clock.monotonic();
@@ -232,15 +240,19 @@ export class SpareKeeper {
     kept.base = null;
     kept.link = null;
     const dialling = this.#path.link(kept.target, 'site');
-    const link = await Promise.race([dialling, aborted(signal)]).catch((thrown) => {
+    try {
+      const link = await Promise.race([dialling, aborted(signal)]);
+      signal.throwIfAborted();
+      kept.link = link;
+      return link;
+    } catch (thrown) {
+      // Nobody waits for it any more, whenever it comes.
       void dialling.then(
         (late) => late.close(),
         () => undefined,
       );
       throw thrown;
-    });
-    kept.link = link;
-    return link;
+    }
   }
 }
 

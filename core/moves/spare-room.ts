@@ -14,6 +14,7 @@ const headerSchema = z.object({
   service: z.string().min(1).max(253),
   name: z.uuid(),
   on: z.uuid().nullable(),
+  delegation: z.unknown(),
 });
 type Header = z.infer<typeof headerSchema>;
 
@@ -35,21 +36,29 @@ interface Held {
 export class SpareRoom {
   readonly #runDirectory: string;
   readonly #limitBytes: number;
+  readonly #verify: (delegation: unknown) => { service: string; site: string };
   /** By the site that sent them and the service: no site meddles with what another one keeps here. */
   readonly #held = new Map<string, Held>();
   readonly #arriving = new Set<string>();
   readonly #watched = new WeakSet<Link>();
 
-  /** `limitBytes`: the most that is held of one service. */
-  constructor(options: { runDirectory: string; limitBytes: number }) {
+  constructor(options: {
+    runDirectory: string;
+    /** The most that is held of one service. */
+    limitBytes: number;
+    /** Checks a service's word that it is at a site. */
+    verify: (delegation: unknown) => { service: string; site: string };
+  }) {
     this.#runDirectory = join(options.runDirectory, 'spared');
     this.#limitBytes = options.limitBytes;
+    this.#verify = options.verify;
     // Of an agent that died in the midst.
     rmSync(this.#runDirectory, { recursive: true, force: true });
   }
 
   /**
-   * Takes one round of pages in. Refuses with `STATE_DAMAGED` what builds on pages that are not here, with
+   * Takes one round of pages in, from the site where the service lets itself be found. Refuses with `SPARE_DENIED` what
+   * comes from any other, with `STATE_DAMAGED` what builds on pages that are not here, with
    * `SPARES_TOO_MANY` one service too many, with `SPARE_BUSY` two rounds at once.
    */
   receive(incoming: IncomingStream, link: Link): void {
@@ -59,6 +68,12 @@ export class SpareRoom {
       const from = readIdentity(link.peerCertificate).name;
       const key = keyOf(from, service);
       const held = this.#held.get(key);
+      const delegated = this.#verify(header.delegation);
+      if (delegated.service !== service || delegated.site !== from)
+        throw new MoveError('SPARE_DENIED', `Pages of ${service} are taken from its own site alone.`, {
+          service,
+          site: from,
+        });
       if (this.#arriving.has(key))
         throw new MoveError('SPARE_BUSY', `Pages of ${service} are arriving just now.`, { service });
       if (on !== null && (held?.link !== link || held.name !== on))

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Duplex, duplexPair } from 'node:stream';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { Delegation } from '../../../core/contract/agent-contract.ts';
 import { SpareKeeper } from '../../../core/moves/spare-keeper.ts';
 import { SpareRoom } from '../../../core/moves/spare-room.ts';
 import { MoveError } from '../../../core/runtime/errors.ts';
@@ -27,6 +28,8 @@ let room: SpareRoom;
 let pages: Buffer;
 let phase: 'running' | 'frozen';
 let busy: boolean;
+/** Where the service says that it is. */
+let site: string;
 /** The links that were dialled, newest last. */
 let links: ReturnType<typeof linkTo>[];
 /** While it is set, nothing that is sent arrives. */
@@ -64,7 +67,12 @@ function linkTo(receiver: SpareRoom) {
 beforeEach(() => {
   home = mkdtempSync(join(tmpdir(), 'move-spare-'));
   clock = new HandClock();
-  room = new SpareRoom({ runDirectory: join(home, 'target'), limitBytes: 8 << 20 });
+  room = new SpareRoom({
+    runDirectory: join(home, 'target'),
+    limitBytes: 8 << 20,
+    verify: (delegation) => delegation as { service: string; site: string },
+  });
+  site = 'a1';
   pages = randomBytes(100 * pageBytes);
   phase = 'running';
   busy = false;
@@ -92,6 +100,7 @@ beforeEach(() => {
     log: () => undefined,
     limitBytes: 8 << 20,
     isBusy: () => busy,
+    delegationOf: (of) => ({ service: of, site }) as Delegation,
   });
 });
 afterEach(() => {
@@ -250,11 +259,23 @@ describe('what a site holds of services elsewhere', () => {
       .toMatchObject({ rounds: 0, error: { code: expect.stringMatching(/^STATE_/) } });
   });
 
+  it('comes from the site of the service alone', async () => {
+    site = 'c1';
+    keeper.keep(service, target, everyMs);
+    await expect.poll(() => status().error?.code).toBe('SPARE_DENIED');
+  });
+
   it('is not what builds on pages that are not there', async () => {
     const link = linkTo(room);
     const refused = new Promise((resolve) =>
       link
-        .openStreamNow({ kind: 'spare', service, name: crypto.randomUUID(), on: crypto.randomUUID() })
+        .openStreamNow({
+          kind: 'spare',
+          service,
+          name: crypto.randomUUID(),
+          on: crypto.randomUUID(),
+          delegation: { service, site },
+        })
         .once('error', resolve),
     );
     expect(await refused).toMatchObject({ code: 'STATE_DAMAGED' });
