@@ -71,7 +71,7 @@ describe.skipIf(why !== null)(`a hot spare${why ? ` (${why})` : ''}`, () => {
       `head -c 300000 /dev/urandom > /proc/$pid/root${writtenPath}; sha256sum < /proc/$pid/root${writtenPath}`,
     );
     const spare = await roundsLater(3);
-    expect(spare.bytes).toBeGreaterThan(300_000 + spare.lastBytes);
+    expect(spare.bytes).toBeGreaterThan(500_000);
     expect(spare).toMatchObject({ site: 'b1', state: 'current', fault: null });
     expect(spare.processorMs).toBeGreaterThan(0);
     expect(await world.copies()).toMatchObject([{ site: 'a1', state: 'running', thawed: true }]);
@@ -82,7 +82,7 @@ describe.skipIf(why !== null)(`a hot spare${why ? ` (${why})` : ''}`, () => {
         `a round: ${spare.lastBytes} bytes, ${spare.lastMs} ms; ${spare.rounds} rounds: ${spare.processorMs} ms of processor`,
     );
     expect(move).toMatchObject({ state: 'done', to: 'b1', error: null });
-    expect(move.wireBytes!).toBeLessThan(plain.wireBytes! / 3);
+    expect(move.wireBytes!).toBeLessThan(plain.wireBytes! / 2);
     expect(await beside('b1', `sha256sum < /proc/$pid/root${writtenPath}`)).toBe(written);
     expect(await download.done).toMatchObject({ code: 0, status: 200, sha256: sha256(catalogue()) });
     expect(await person.fetch(homePage.path)).toMatchObject({ status: 200, sha256: homePage.sha256 });
