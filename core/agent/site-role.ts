@@ -1,4 +1,4 @@
-import type { X509Certificate } from 'node:crypto';
+import { X509Certificate } from 'node:crypto';
 import { realpathSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { freemem } from 'node:os';
@@ -11,12 +11,15 @@ import {
   type ServiceDescription,
   serviceDescriptionSchema,
 } from '../contract/agent-contract.ts';
+import { verifyDelegation } from '../credentials/delegation.ts';
 import { readIdentity } from '../credentials/identity.ts';
 import { LifelineMount } from '../moves/lifeline-mount.ts';
 import { LifelineStorage } from '../moves/lifeline-storage.ts';
-import { MoveSource } from '../moves/move-source.ts';
-import { MoveTarget } from '../moves/move-target.ts';
+import { advanceLimitBytes, MoveSource } from '../moves/move-source.ts';
+import { arrivingAheadBytes, MoveTarget } from '../moves/move-target.ts';
 import { podIdentifier, podOfService, storageAt } from '../moves/pod-of-service.ts';
+import { SpareKeeper } from '../moves/spare-keeper.ts';
+import { SpareRoom } from '../moves/spare-room.ts';
 import { lastingGiveUpMs, lastingLimits, lastingPort, StonePath } from '../moves/stone-path.ts';
 import { Announcer } from '../overlay/announcer.ts';
 import type { OverlayIdentity } from '../overlay/identity.ts';
@@ -103,15 +106,32 @@ export async function startSiteRole(
   });
   const places = { stateDirectory: directories.state, runDirectory: directories.run };
   const mount = new LifelineMount({ ...places, tell: tellLifeline('pod'), log: context.log });
+  const spares: SpareKeeper = new SpareKeeper({
+    runtime,
+    path,
+    ...places,
+    clock: systemClock,
+    log: context.log,
+    limitBytes: advanceLimitBytes,
+    isBusy: (service) => source.isBusy(service),
+    delegationOf: (service) => living[service]?.delegation,
+  });
+  const trust = context.trustPem.map((pem) => new X509Certificate(pem));
+  const spareRoom = new SpareRoom({
+    ...places,
+    limitBytes: arrivingAheadBytes,
+    verify: (delegation) => verifyDelegation(delegation, trust, systemClock, { has: context.isRevoked }),
+  });
   const source = new MoveSource({
     runtime,
     path,
     ...places,
     log: context.log,
+    spareAt: (service, site) => spares.baseAt(service, site),
     tellProgress: (progress) =>
       context.events.tell({ type: 'move-progress', at: systemClock.now(), ...progress }),
   });
-  const target = new MoveTarget({ host, runtime, mount, ...places });
+  const target = new MoveTarget({ host, runtime, mount, ...places, spares: spareRoom });
   const pictures = join(directories.state, 'decoys');
   await mkdir(pictures, { recursive: true, mode: 0o700 });
   const decoys = new Decoys({
@@ -161,6 +181,14 @@ export async function startSiteRole(
       handle: ({ header, stream, accept, refuse, link }) =>
         target.receive({ header, stream, accept, refuse }, link),
     });
+  router.registerStream({
+    kind: 'spare',
+    roles: ['site'],
+    schema: z.looseObject({ kind: z.literal('spare') }),
+    where: 'stream',
+    handle: ({ header, stream, accept, refuse, link }) =>
+      spareRoom.receive({ header, stream, accept, refuse }, link),
+  });
   router.registerCall({
     method: 'lifeline.offer',
     roles: ['site'],
@@ -206,6 +234,7 @@ export async function startSiteRole(
   const forget = async (service: string) => {
     announcer.withdraw(service);
     decoys.unwatch(service);
+    spares.drop(service);
     const { [service]: _left, ...rest } = living;
     living = rest;
     await livingFile.write(living);
@@ -315,6 +344,7 @@ export async function startSiteRole(
           sources: source.list(),
           targets: target.list(),
           decoys: decoys.status(),
+          spares: spares.status(),
           lifelines: [
             ...storage.status().map((lifeline) => ({ ...lifeline, side: 'storage' as const })),
             ...mount.status().map((lifeline) => ({ ...lifeline, side: 'pod' as const })),
@@ -386,6 +416,16 @@ export async function startSiteRole(
       },
       'source.rehearse': ({ service }) => source.rehearse(service, () => door.cut(service)),
       'source.measureWay': async ({ target: to }) => ({ roundTripMs: await source.measureWay(to) }),
+      'source.keepSpare': async ({ service, target: to, everyMs }) => {
+        if (!living[service])
+          throw new MoveError('SERVICE_NOT_HERE', `${service} does not live on this site.`, { service });
+        spares.keep(service, to, everyMs);
+        return {};
+      },
+      'source.dropSpare': async ({ service }) => {
+        spares.drop(service);
+        return {};
+      },
       'source.prepare': async ({ move, service, epoch, target: to }) => {
         // What strangers get from here on is not its answer any more.
         decoys.unwatch(service);
@@ -471,6 +511,7 @@ export async function startSiteRole(
       await signals.stop();
       await tidying;
       announcer.stop();
+      spares.stop();
       source.stop();
       storage.stop();
       overlayLinks.close();

@@ -114,6 +114,23 @@ export const targetStateSchema = z.enum([
 
 const phaseTimesSchema = z.array(z.object({ phase: z.string(), startedAt: at, endedAt: at }));
 
+/** How current this site keeps another one, and what that costs. */
+export const spareStatusSchema = z.object({
+  service: z.string(),
+  site: z.string(),
+  everyMs: z.number(),
+  rounds: z.number().int(),
+  currentAt: at
+    .nullable()
+    .describe('when the pages that the other site has were read; null before it has any'),
+  bytes: z.number().describe('on the wire, since it is kept'),
+  lastBytes: z.number().describe('on the wire, in the latest round'),
+  lastMs: z.number().describe('how long the latest round took'),
+  processorMs: z.number().describe('of the agent, while rounds were under way'),
+  error: z.object({ code: z.string(), message: z.string() }).nullable().describe('of the latest round'),
+});
+export type SpareStatus = z.infer<typeof spareStatusSchema>;
+
 export const siteStatusSchema = z.object({
   pods: z.array(
     z.object({
@@ -144,6 +161,7 @@ export const siteStatusSchema = z.object({
       }),
     )
     .optional(),
+  spares: z.array(spareStatusSchema).optional().describe('what this site keeps current elsewhere'),
   lifelines: z.array(
     z.object({
       service: z.string(),
@@ -407,6 +425,12 @@ export const agentContract = {
     z.object({ target: endpointSchema }),
     z.object({ roundTripMs: z.number() }),
   ),
+  'source.keepSpare': method(
+    'Keeps another site nearly current with a pod that runs here, until it moves or it is told otherwise.',
+    z.object({ service: z.string(), target: endpointSchema, everyMs: z.number().int().min(1_000) }),
+    nothing,
+  ),
+  'source.dropSpare': method('Keeps it current no more.', z.object({ service: z.string() }), nothing),
   'source.prepare': method(
     'Opens the way to the target through the stepping stone, so that nothing is dialled while the service is frozen, and sends ahead what the pod consists of now.',
     z.object({ move: z.string(), service: z.string(), epoch: z.number().int(), target: endpointSchema }),

@@ -15,6 +15,7 @@ import {
   ringVerificationSchema,
   servicePathSchema,
   serviceSchema,
+  spareSchema,
   visitorSchema,
 } from './domain.ts';
 import { pathChoiceSchema } from './path-secrecy.ts';
@@ -309,6 +310,31 @@ export const contract = {
       inspectOnly: z.boolean().default(false).describe('do not rehearse: nothing stands still'),
     }),
     z.object({ preflight: preflightSchema, checks: z.array(predictionCheckSchema) }),
+  ),
+  'spare.keep': command(
+    'Keeps a site nearly current with a service: its changed pages are sent there again and again while it runs, so that a move to it has little left to send. One for each service, and the first choice of its moves while it is current.',
+    z.object({
+      service: hostname,
+      site: hostIdentifier.describe('the site that is kept current'),
+      everySeconds: z
+        .number()
+        .int()
+        .min(1)
+        .max(3600)
+        .default(10)
+        .describe('seconds from the end of one round to the next'),
+    }),
+    z.object({ spare: spareSchema }),
+  ),
+  'spare.drop': command(
+    'Keeps the spare of a service current no more.',
+    z.object({ service: hostname }),
+    z.object({ service: hostname }),
+  ),
+  'spare.list': query(
+    'Lists the spares: how current each is, and what keeping it costs. No round freezes its service.',
+    nothing,
+    z.object({ spares: z.array(spareSchema) }),
   ),
   'service.policy': command(
     'Sets how a service answers attacks. Who decides: manual (alarm only), approve (ask), automatic (go ahead); what is not named stays as it is.',

@@ -252,6 +252,24 @@ export type AttackClass = z.infer<typeof attackClassSchema>;
 /** Whatever signals are taken for; an honest surge is shown and answered by nothing. */
 export const signalClassSchema = z.enum([...attackClassSchema.options, 'honest-surge']);
 
+/** A site that is kept nearly current with a service, and what that costs. */
+export const spareSchema = z.object({
+  id: z.string().describe('the service'),
+  site: z.string(),
+  everySeconds: z.number().int(),
+  state: z
+    .enum(['beginning', 'current', 'behind', 'idle'])
+    .describe('behind: the latest round failed, or is late; idle: the service is at that very site now'),
+  currentAt: at.nullable().describe('when the pages that the site has were read'),
+  rounds: z.number().int().describe('since it is kept from where the service is now, as all that is counted'),
+  bytes: z.number().describe('on the wire'),
+  lastBytes: z.number().describe('on the wire, in the latest round'),
+  lastMs: z.number().describe('how long the latest round took'),
+  processorMs: z.number().describe('of the agent where the service is, while rounds were under way'),
+  fault: z.string().nullable().describe('why the latest round failed'),
+});
+export type Spare = z.infer<typeof spareSchema>;
+
 export const attackSchema = z.object({
   id: z.string(),
   site: z.string(),

@@ -16,6 +16,7 @@ import {
   ringSchema,
   serviceSchema,
   siteSchema,
+  spareSchema,
   stoneSchema,
   visitorSchema,
 } from './domain.ts';
@@ -40,6 +41,7 @@ export const collectionSchemas = {
   proposals: proposalSchema,
   moves: moveSchema,
   preflights: preflightSchema,
+  spares: spareSchema,
   credentials: credentialSchema,
   drills: drillSchema,
   floods: floodSchema,

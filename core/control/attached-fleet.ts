@@ -33,6 +33,7 @@ import { pathsOf, ServicePaths } from './service-paths.ts';
 import { ServicePolicies } from './service-policies.ts';
 import { Services } from './services-control.ts';
 import { showHosts } from './show-hosts.ts';
+import { Spares } from './spares.ts';
 import { Visitors } from './visitors-control.ts';
 import { WayHome } from './way-home.ts';
 
@@ -59,6 +60,7 @@ export class AttachedFleet {
   readonly paths: ServicePaths;
   readonly policies: ServicePolicies;
   readonly preflights: Preflights;
+  readonly spares: Spares;
   readonly admissions: Admissions;
   readonly visitors: Visitors;
   readonly #doors: DoorKeeper;
@@ -162,7 +164,8 @@ export class AttachedFleet {
     this.paths = new ServicePaths(this.context);
     this.policies = new ServicePolicies(this.context, () => this.response.reconsider());
     this.preflights = new Preflights(this.context);
-    this.observer = new Observer(this.context, this.#enrolment, seats);
+    this.spares = new Spares(this.context);
+    this.observer = new Observer(this.context, this.#enrolment, seats, this.spares);
     this.nodeFloods = new NodeFloods(this.context);
     this.drills = new Drills({
       context: this.context,

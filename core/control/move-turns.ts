@@ -4,6 +4,7 @@ import { chooseTarget, type TargetQuestion, whyNot } from '../moves/target-choic
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { ControlContext } from './control-context.ts';
 import { ownSites } from './holdings.ts';
+import { spareSiteOf } from './spares.ts';
 
 /** A move that was asked for and has not begun. */
 export interface QueuedOrder {
@@ -183,6 +184,7 @@ export class MoveTurns {
       from: move.from,
       passedOver: { ...busy, ...refused },
       lately: new Set(lately.map(({ site }) => site)),
+      spare: spareSiteOf(store.state, move.service),
     };
   }
 

@@ -13,6 +13,7 @@ import type { Enrolment } from './enrolment.ts';
 import { successorListLengthOf } from './host-plan.ts';
 import { routeOf, servletsOf } from './route-of-service.ts';
 import type { Seat } from './seats.ts';
+import type { Spares } from './spares.ts';
 
 const lookEveryMs = 1_000;
 const telemetryEveryMs = 500;
@@ -35,6 +36,7 @@ export class Observer {
   readonly #context: ControlContext;
   readonly #enrolment: Enrolment;
   readonly #seats: () => readonly Seat[];
+  readonly #spares: Spares;
   readonly #telemetryListeners = new Set<(telemetry: Telemetry) => void>();
   readonly #samples = new Map<Seat, ProbeSample[]>();
   readonly #links = new Map<string, Telemetry['links'][number]>();
@@ -48,10 +50,11 @@ export class Observer {
   #countingSince: number | null = null;
   readonly #ringViolations = new PersistentViolations(readingsThatCount);
 
-  constructor(context: ControlContext, enrolment: Enrolment, seats: () => readonly Seat[]) {
+  constructor(context: ControlContext, enrolment: Enrolment, seats: () => readonly Seat[], spares: Spares) {
     this.#context = context;
     this.#enrolment = enrolment;
     this.#seats = seats;
+    this.#spares = spares;
   }
 
   start(): void {
@@ -316,6 +319,7 @@ export class Observer {
             if (this.#context.manifest.isShare)
               this.#patchInto(changes, 'services', pod.service, { sessions: pod.sessions });
           }
+          changes.push(...this.#spares.seen(site.id, status.spares ?? []));
           for (const lifeline of status.lifelines) {
             if (lifeline.side !== 'storage') continue;
             const service = this.#context.store.state.services[lifeline.service];

@@ -220,6 +220,7 @@ export class Services {
     const changes: Change[] = [
       { op: 'remove', collection: 'services', id },
       { op: 'remove', collection: 'lifelines', id },
+      { op: 'remove', collection: 'spares', id },
       {
         op: 'patch',
         collection: 'definitions',

@@ -43,7 +43,7 @@ export interface RunningControl {
 }
 
 /** Named anew when the state has got a part that older snapshots lack. */
-const snapshotName = 'console-3';
+const snapshotName = 'console-4';
 
 /**
  * The control plane: one a state directory, unprivileged. It owns the journal and the authority, attaches
@@ -201,6 +201,14 @@ export async function startControl(options: ControlOptions): Promise<RunningCont
     },
     'service.preflight': (input, { caller }) =>
       attached().preflights.run(input.service, { rehearse: !input.inspectOnly, actor: caller.kind }),
+    'spare.keep': async (input, { caller }) => ({
+      spare: await attached().spares.keep(input, caller.kind),
+    }),
+    'spare.drop': async (input, { caller }) => {
+      await attached().spares.drop(input.service, caller.kind);
+      return { service: input.service };
+    },
+    'spare.list': () => ({ spares: attached().spares.list() }),
     'service.policy': (input, { caller }) => attached().policies.set(input, caller.kind),
     'service.capacity': (input, { caller }) => attached().policies.setCapacity(input, caller.kind),
     'service.path': (input, { caller }) => operated().paths.set(input, caller.kind),

@@ -20,7 +20,7 @@ export interface AuthorisationRules {
    */
   organisations?: readonly X509Certificate[] | undefined;
   /** Serial numbers, upper-case hexadecimal. */
-  revoked: ReadonlySet<string>;
+  revoked: Pick<ReadonlySet<string>, 'has'>;
   clock: Pick<Clock, 'now'>;
   expectRole?: Role | readonly Role[];
   /** The service that is to be reached or announced. */
@@ -94,7 +94,7 @@ export function requireService(identity: Identity, hostname: string): void {
   );
 }
 
-const isRevoked = (serial: string, revoked: ReadonlySet<string>) =>
+const isRevoked = (serial: string, revoked: Pick<ReadonlySet<string>, 'has'>) =>
   revoked.has(serial) || revoked.has(serial.toLowerCase());
 
 /** Who signed the certificate: an authority of `trust`, or one that it signed, of this access point or an organisation. */

@@ -55,7 +55,7 @@ export function verifyDelegation(
   candidate: unknown,
   trust: readonly X509Certificate[],
   clock: Pick<Clock, 'now'>,
-  revoked: ReadonlySet<string> = new Set(),
+  revoked: Pick<ReadonlySet<string>, 'has'> = new Set(),
 ): Delegation {
   const parsed = delegationSchema.safeParse(candidate);
   if (!parsed.success) throw invalid(z.prettifyError(parsed.error));

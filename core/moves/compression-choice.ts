@@ -9,8 +9,15 @@ export const plainLevel = 0;
 export const unmeasuredLevel = 3;
 /** A slower level has to be better by so much of the time. */
 const worthwhile = 0.03;
+/** Less than this says nothing about what a link carries. */
+const measuredFromBytes = 1 << 16;
 
 const compress = promisify(zstdCompress);
+
+/** What a link was seen to carry, in bytes a second; null where so little went that it says nothing. */
+export function measuredRate(wireBytes: number, seconds: number): number | null {
+  return wireBytes < measuredFromBytes ? null : wireBytes / Math.max(0.001, seconds);
+}
 
 /** What one level makes of this state on this processor. */
 export interface LevelMeasure {

@@ -9,12 +9,19 @@ import { systemClock } from '../runtime/clock.ts';
 import { DurableFile } from '../runtime/durable-file.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
 import type { Link } from '../runtime/link/link.ts';
-import { chooseLevel, measureLevels, plainLevel, unmeasuredLevel } from './compression-choice.ts';
+import {
+  chooseLevel,
+  measuredRate,
+  measureLevels,
+  plainLevel,
+  unmeasuredLevel,
+} from './compression-choice.ts';
 import { inPhase } from './in-phase.ts';
 import { PageIndex, readSample } from './page-base.ts';
 import { Patience } from './patience.ts';
 import { podIdentifier } from './pod-of-service.ts';
 import { rehearse } from './rehearsal.ts';
+import type { SpareBase } from './spare-keeper.ts';
 import { type SentState, type StateProgress, sendState } from './state-transfer.ts';
 import type { StonePath } from './stone-path.ts';
 
@@ -60,12 +67,10 @@ const shipDeadlineMs = 900_000;
 const tellProgressMs = 200;
 /** Levels are tried on so much of what is sent ahead. */
 const sampleBytes = 1 << 18;
-/** Less than this says nothing about what a link carries. */
-const linkMeasuredFromBytes = 1 << 16;
 /** What is sent ahead has so long, may hold a freeze up for so long once all else is prepared, and be so large. */
 const advanceDeadlineMs = 10_000;
 const advanceGraceMs = 500;
-const advanceLimitBytes = 64 << 20;
+export const advanceLimitBytes = 64 << 20;
 const advanceRetryMs = 30;
 const rehearsalDeadlineMs = 60_000;
 const wayDeadlineMs = 3_000;
@@ -85,6 +90,7 @@ export class MoveSource {
   readonly #file: DurableFile<Sources>;
   readonly #log: (line: string) => void;
   readonly #tellProgress: (progress: ShipProgress) => void;
+  readonly #spareAt: (service: string, target: string) => Promise<SpareBase | null>;
   readonly #links = new Map<string, Link>();
   /** What is sent ahead of moves, or was. */
   readonly #advances = new Map<string, { outcome: Promise<Advance | null>; stop: AbortController }>();
@@ -102,11 +108,14 @@ export class MoveSource {
     runDirectory: string;
     log: (line: string) => void;
     tellProgress: (progress: ShipProgress) => void;
+    /** What the target has already, because it is kept current with the service. */
+    spareAt: (service: string, target: string) => Promise<SpareBase | null>;
   }) {
     this.#runtime = options.runtime;
     this.#path = options.path;
     this.#log = options.log;
     this.#tellProgress = options.tellProgress;
+    this.#spareAt = options.spareAt;
     this.#runDirectory = join(options.runDirectory, 'leaving');
     this.#file = new DurableFile(join(options.stateDirectory, 'sources.json'), sourcesSchema);
     this.#rehearsedFile = new DurableFile(
@@ -140,6 +149,16 @@ export class MoveSource {
   isLeaving(service: string): boolean {
     return Object.values(this.#sources).some(
       (source) => source.service === service && ['frozen', 'dumped', 'shipped'].includes(source.state),
+    );
+  }
+
+  /** Whether a move of the service has begun here and not ended, or a rehearsal is under way. */
+  isBusy(service: string): boolean {
+    return (
+      this.#rehearsals.has(service) ||
+      Object.values(this.#sources).some(
+        (source) => source.service === service && !['killed', 'rolled-back'].includes(source.state),
+      )
     );
   }
 
@@ -214,7 +233,7 @@ export class MoveSource {
     this.#advances.get(move)?.stop.abort();
     const stop = new AbortController();
     const signal = AbortSignal.any([stop.signal, AbortSignal.timeout(advanceDeadlineMs)]);
-    const outcome = this.#sendAhead(move, service, link, signal).catch((thrown) => {
+    const outcome = this.#sendAhead(move, { service, target: target.name }, link, signal).catch((thrown) => {
       const why = stop.signal.aborted ? 'it took too long' : toMoveError(thrown).message;
       this.#log(`move ${move}: nothing is sent ahead, all of it goes later: ${why}`);
       return null;
@@ -222,33 +241,47 @@ export class MoveSource {
     this.#advances.set(move, { outcome, stop });
   }
 
-  /** Lets the target have the pages that the pod has now, so that of a frozen pod only those that changed travel. */
-  async #sendAhead(move: string, service: string, link: Link, signal: AbortSignal): Promise<Advance> {
+  /**
+   * Lets the target have the pages that the pod has now, so that of a frozen pod only those that changed travel; where
+   * it is kept current, it gets those alone that it lacks.
+   */
+  async #sendAhead(
+    move: string,
+    { service, target }: { service: string; target: string },
+    link: Link,
+    signal: AbortSignal,
+  ): Promise<Advance> {
     const directory = join(this.#runDirectory, move, 'advance');
     try {
-      await this.#runtime.writeAdvance(podIdentifier(service), directory, {
-        limitBytes: advanceLimitBytes,
-        signal,
-      });
+      const [found] = await Promise.all([
+        this.#spareAt(service, target),
+        this.#runtime.writeAdvance(podIdentifier(service), directory, {
+          limitBytes: advanceLimitBytes,
+          signal,
+        }),
+      ]);
+      let spare = found;
       let begun = 0;
       const send = async (): Promise<SentState> => {
         for (;;) {
           try {
             begun = systemClock.monotonic();
-            return await sendState(directory, link.openStreamNow({ kind: 'advance', move }), { signal });
+            const stream = link.openStreamNow({ kind: 'advance', move, onSpare: spare?.name ?? null });
+            return await sendState(directory, stream, { signal, index: spare?.index });
           } catch (thrown) {
+            const { code } = toMoveError(thrown);
+            // What was kept there is gone, or a later round than the last one that is known here to have arrived.
+            if (code === 'SPARE_UNKNOWN') spare = null;
+            else if (code !== 'MOVE_UNKNOWN') throw thrown;
             // Both ends prepare at the same time: this one was first.
-            if (toMoveError(thrown).code !== 'MOVE_UNKNOWN') throw thrown;
-            await delay(advanceRetryMs, undefined, { signal });
+            else await delay(advanceRetryMs, undefined, { signal });
           }
         }
       };
       const timed = send().then(({ wireBytes }) => ({
         wireBytes,
         bytesPerSecond:
-          wireBytes < linkMeasuredFromBytes
-            ? null
-            : wireBytes / Math.max(0.001, (systemClock.monotonic() - begun) / 1000),
+          measuredRate(wireBytes, (systemClock.monotonic() - begun) / 1_000) ?? spare?.bytesPerSecond ?? null,
       }));
       const [sent, index, measures] = await Promise.all([
         timed,

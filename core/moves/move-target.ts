@@ -18,6 +18,7 @@ import type { LifelineMount } from './lifeline-mount.ts';
 import type { PhaseTime } from './move-source.ts';
 import { readBase } from './page-base.ts';
 import { podIdentifier, podOfService, storageAt } from './pod-of-service.ts';
+import type { SpareRoom } from './spare-room.ts';
 import { type ReceivedState, receiveState } from './state-transfer.ts';
 
 const targetsSchema = z.record(
@@ -35,7 +36,7 @@ type Targets = z.infer<typeof targetsSchema>;
 /** State that arrives may not be larger than this. */
 const stateLimitBytes = 4 * 2 ** 30;
 /** What may arrive ahead of it, and is kept in memory until it has come. */
-const advanceLimitBytes = 160 << 20;
+export const arrivingAheadBytes = 160 << 20;
 const arrivalSchema = z.discriminatedUnion('kind', [
   z.object({
     kind: z.literal('state'),
@@ -43,7 +44,7 @@ const arrivalSchema = z.discriminatedUnion('kind', [
     onAdvance: z.boolean(),
     isPlain: z.boolean().default(false),
   }),
-  z.object({ kind: z.literal('advance'), move: z.string() }),
+  z.object({ kind: z.literal('advance'), move: z.string(), onSpare: z.uuid().nullable().default(null) }),
 ]);
 const restoreDeadlineMs = 20_000;
 /** As long as the source may take to send it. */
@@ -60,6 +61,7 @@ export class MoveTarget {
   readonly #mount: LifelineMount;
   readonly #runDirectory: string;
   readonly #file: DurableFile<Targets>;
+  readonly #spares: Pick<SpareRoom, 'baseOf'>;
   /** Pages that came ahead of the state of a move. */
   readonly #ahead = new Map<string, Buffer>();
   readonly #arrivals = new Map<string, PromiseWithResolvers<ReceivedState>>();
@@ -71,8 +73,11 @@ export class MoveTarget {
     mount: LifelineMount;
     stateDirectory: string;
     runDirectory: string;
+    /** What is held here of services that may come. */
+    spares: Pick<SpareRoom, 'baseOf'>;
   }) {
     this.#host = options.host;
+    this.#spares = options.spares;
     this.#runtime = options.runtime;
     this.#mount = options.mount;
     this.#runDirectory = join(options.runDirectory, 'arriving');
@@ -152,18 +157,24 @@ export class MoveTarget {
         });
       const accept = () => incoming.accept();
       const refuse = (thrown: unknown) => incoming.stream.reset(toMoveError(thrown));
-      if (header.kind === 'advance') this.#takeAdvance(move, accept()).catch(refuse);
-      else this.#takeState(move, target, header, accept).catch(refuse);
+      if (header.kind === 'advance') {
+        const { hostname } = target.service;
+        const base =
+          header.onSpare === null
+            ? Buffer.alloc(0)
+            : this.#spares.baseOf(hostname, header.onSpare, target.source);
+        this.#takeAdvance(move, accept(), base).catch(refuse);
+      } else this.#takeState(move, target, header, accept).catch(refuse);
     } catch (thrown) {
       incoming.refuse(toMoveError(thrown));
     }
   }
 
-  async #takeAdvance(move: string, stream: Duplex): Promise<void> {
+  async #takeAdvance(move: string, stream: Duplex, base: Buffer): Promise<void> {
     const directory = join(this.#runDirectory, move, 'advance');
     this.#ahead.delete(move);
     await rm(directory, { recursive: true, force: true });
-    const { intact } = await receiveState(stream, directory, advanceLimitBytes);
+    const { intact } = await receiveState(stream, directory, arrivingAheadBytes, { base });
     if (intact) this.#ahead.set(move, readBase(directory));
     await rm(directory, { recursive: true, force: true });
   }

@@ -21,6 +21,8 @@ export interface TargetQuestion {
   passedOver?: Readonly<Record<string, string>>;
   /** Sites that were attacked not long ago: drawn only when there is no other. */
   lately?: ReadonlySet<string>;
+  /** The site that is kept current with the service: drawn before all others, unless it was attacked lately. */
+  spare?: string | null;
 }
 
 export interface TargetChoice {
@@ -34,9 +36,9 @@ export interface TargetChoice {
 /**
  * Draws the site that a service moves to (MOVE section 2.4: "a random hosting site is selected and,
  * after querying its current status"): among the sites that answer, have room and are not attacked at this
- * moment, by a generator that nobody can predict. Where capacity was agreed in advance comes first; then sites
- * that were not attacked lately, then those that run no service, so that services that are attacked together do not
- * meet at one; among equals other ISPs do. What is reserved for another service is not taken.
+ * moment, by a generator that nobody can predict. The service's spare comes first, then where capacity was agreed in
+ * advance; then sites that were not attacked lately, then those that run no service, so that services that are attacked
+ * together do not meet at one; among equals other ISPs do. What is reserved for another service is not taken.
  * @throws MoveError `NO_TARGET` with why each site was passed over.
  */
 export function chooseTarget(question: TargetQuestion, random: Random): TargetChoice {
@@ -52,7 +54,9 @@ export function chooseTarget(question: TargetQuestion, random: Random): TargetCh
   const isElsewhere = (site: Site) => site.isp !== source?.isp;
   const isEmpty = (site: Site) => site.pods.length === 0;
   const isCalm = (site: Site) => !lately?.has(site.id);
-  const wishes: ((site: Site) => boolean)[] = [(site) => agreed.has(site.id), isCalm, isEmpty, isElsewhere];
+  const isSpare = (site: Site) => site.id === question.spare && isCalm(site);
+  const isAgreed = (site: Site) => agreed.has(site.id);
+  const wishes = [isSpare, isAgreed, isCalm, isEmpty, isElsewhere];
   // Each wish narrows what is left, unless nothing would be left of it.
   const pool = wishes.reduce((left, wish) => {
     const narrowed = left.filter(wish);

@@ -4,7 +4,14 @@ import path from 'node:path';
 import { MoveError } from '../../core/runtime/errors.ts';
 import { World, worldImpossible } from '../system/world.ts';
 import { measureLifeline } from './move/lifelines.ts';
-import { desktop, type Measured, moveApache, moveDesktop, startDesktop } from './move/our-moves.ts';
+import {
+  desktop,
+  keepSpare,
+  type Measured,
+  moveApache,
+  moveDesktop,
+  startDesktop,
+} from './move/our-moves.ts';
 import { bars, paper } from './move/paper.ts';
 import {
   apache,
@@ -23,6 +30,8 @@ interface Row {
   service: 'apache' | 'desktop';
   from: string;
   to: Destination;
+  /** Whether the target is kept current with the service. */
+  spare?: boolean;
 }
 
 const rows: Readonly<Record<keyof typeof bars, Row>> = {
@@ -33,6 +42,13 @@ const rows: Readonly<Record<keyof typeof bars, Row>> = {
     service: 'apache',
     from: narrowHome,
     to: 'co-located',
+  },
+  'apache-narrow-spare': {
+    what: 'over a secondary link of 5 Mbit/s, to a hot spare',
+    service: 'apache',
+    from: narrowHome,
+    to: 'co-located',
+    spare: true,
   },
   'vnc-site-1': { what: 'figure 5', service: 'desktop', from: home, to: 'co-located' },
   'vnc-site-2': { what: 'figure 5', service: 'desktop', from: home, to: 'remote' },
@@ -164,9 +180,14 @@ async function apacheMover(world: World, row: Row): Promise<Mover> {
   const service = row.from === home ? apache : narrowApache;
   return {
     stock: stockApache,
-    there: (site) => moveApache(world, service, site),
+    async there(site) {
+      if (row.spare) await keepSpare(world, service, site);
+      return moveApache(world, service, site);
+    },
     home: () => moveApache(world, service, row.from),
-    end: () => Promise.resolve(),
+    end: async () => {
+      if (row.spare) await world.client.call('spare.drop', { service });
+    },
   };
 }
 

@@ -13,6 +13,7 @@ import { proposalCommands } from './proposal-commands.ts';
 import { schemaCommand } from './schema-command.ts';
 import { serveCommand } from './serve-command.ts';
 import { serviceCommands } from './service-commands.ts';
+import { spareCommands } from './spare-commands.ts';
 import { startCommand } from './start-command.ts';
 import { statusCommands } from './status-commands.ts';
 
@@ -27,6 +28,7 @@ const commands: readonly Command[] = [
   ...moveCommands,
   ...proposalCommands,
   ...serviceCommands,
+  ...spareCommands,
   ...credentialCommands,
   ...admissionCommands,
   ...organisationCommands,

@@ -31,6 +31,24 @@ export async function moveApache(world: World, service: string, to: string): Pro
   return measured(move, move.outageMs, { open: move.sessionsCarried ?? 0, lost: move.sessionsLost ?? 0 });
 }
 
+/** Keeps a site current with a service, and waits until it has been twice. */
+export async function keepSpare(world: World, service: string, site: string): Promise<void> {
+  if (world.state.spares[service]?.site !== site)
+    await world.client.call('spare.keep', { service, site, everySeconds: 2 });
+  const spare = await world.until(
+    `${site} is current with ${service}`,
+    ({ spares }) => {
+      const found = spares[service];
+      return found?.state === 'current' && found.rounds >= 2 ? found : null;
+    },
+    60_000,
+  );
+  process.stderr.write(
+    `spare: ${spare.rounds} rounds, ${spare.bytes} bytes, the latest ${spare.lastBytes} bytes in ${spare.lastMs} ms, ` +
+      `${spare.processorMs} ms of processor\n`,
+  );
+}
+
 /** Adds the desktop at the bench's home, and connects a viewer to it through the overlay. */
 export async function startDesktop(world: World): Promise<DesktopViewer> {
   const file = { ...(parse(readFileSync(desktopFile, 'utf8')) as object), homeSite: home };

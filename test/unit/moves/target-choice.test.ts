@@ -61,6 +61,19 @@ describe('the site that a service moves to', () => {
     expect(drawn(sites, { lately: new Set(['a2', 'b1']) })).toEqual(['b1']);
   });
 
+  it('is the one that is kept current with the service, unless it cannot be used or was attacked lately', () => {
+    const sites = [site('a1'), site('a2', { pods: ['y'] }), site('b1'), site('c1')];
+    const services = [
+      { id: 'shop', site: 'a1', capacity: { processors: 1, memoryMb: 100, reservedAt: ['b1'] } },
+    ];
+    expect(drawn(sites, { spare: 'a2', services })).toEqual(['a2']);
+    expect(drawn(sites, { spare: 'a2', lately: new Set(['a2']) })).toEqual(['b1', 'c1']);
+    expect(drawn(sites, { spare: 'a2', passedOver: { a2: 'it said no' } })).toEqual(['b1', 'c1']);
+    const flooded = sites.map((one) => (one.id === 'a2' ? { ...one, attacked: true } : one));
+    expect(drawn(flooded, { spare: 'a2' })).toEqual(['b1', 'c1']);
+    expect(drawn(sites, { spare: null })).toEqual(['b1', 'c1']);
+  });
+
   it('is where capacity was agreed in advance, and else taken on demand; it says which', () => {
     const sites = [site('a1'), site('a2'), site('b1'), site('c1')];
     const services = [
