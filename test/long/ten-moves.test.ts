@@ -12,12 +12,18 @@ const why = worldImpossible();
 const desktop = 'desktop.example';
 const clients = 200;
 /** So many sessions at most a certificate may have at an access point: people have certificates of their own. */
-const clientsEach = 50;
+const clientsEach = 40;
 const tour = ['b1', 'c1', 'b2', 'a1', 'c2', 'b1', 'a2', 'c1', 'a1', 'b2'];
 const pageBytes = readFileSync(
   path.resolve(import.meta.dirname, '../../assets/samples/shop/index.html'),
 ).length;
 const downloadBytesPerSecond = 60_000;
+
+const countOf = (words: readonly string[]): Record<string, number> => {
+  const counts: Record<string, number> = {};
+  for (const word of words) counts[word] = (counts[word] ?? 0) + 1;
+  return counts;
+};
 
 describe.skipIf(why !== null)(`ten moves in a row${why ? ` (${why})` : ''}`, () => {
   let world: World;
@@ -51,7 +57,7 @@ describe.skipIf(why !== null)(`ten moves in a row${why ? ` (${why})` : ''}`, () 
     const program = await world.hosts.start('client-1', 'exec /opt/move/bin/node /tmp/keep-alive-clients.ts');
     const said = createInterface({ input: program.stdout })[Symbol.asyncIterator]();
     program.stdin.write(
-      `${JSON.stringify({ ports, clients, host: service, path: homePage.path, bytes: pageBytes, pauseMs: 1_000 })}\n`,
+      `${JSON.stringify({ ports, clients, host: service, path: homePage.path, bytes: pageBytes, pauseMs: 2_000 })}\n`,
     );
     let trouble = '';
     program.stderr.on('data', (chunk: Buffer) => {
@@ -116,7 +122,7 @@ describe.skipIf(why !== null)(`ten moves in a row${why ? ` (${why})` : ''}`, () 
       longestMs: number;
     };
     process.stdout.write(
-      `${tour.length} moves of three services: ${clients} kept connections, ${seen.answers} answers, ${seen.resets} resets, ` +
+      `${JSON.stringify(countOf(seen.faults))}\n${tour.length} moves of three services: ${clients} kept connections, ${seen.answers} answers, ${seen.resets} resets, ` +
         `${seen.faults.length} errors, longest stall ${seen.longestMs} ms (${seen.renewed} connections closed by the service ` +
         `between two answers, ${seen.askedAgain} with a question on its way); desktop ${silence.to - silence.from} ms; ` +
         `store ${Math.round(longestCountMs)} ms in ${counted} counts; outages of ${service}: ${outages.join(', ')} ms\n`,

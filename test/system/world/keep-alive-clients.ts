@@ -23,6 +23,8 @@ const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 const first = await lines.next();
 const { ports, clients, host, path, bytes, pauseMs } = JSON.parse(first.value as string) as Options;
 const request = `GET ${path} HTTP/1.1\r\nHost: ${host}\r\n\r\n`;
+/** Nobody who finds his connection closed hammers at the door. */
+const redialMs = 250;
 const faults: string[] = [];
 let resets = 0;
 let answers = 0;
@@ -41,6 +43,7 @@ class Client {
   constructor(port: number) {
     this.#port = port;
     this.#socket = this.#dial();
+    this.#ask();
   }
 
   stop(): void {
@@ -50,7 +53,9 @@ class Client {
   #dial(): Socket {
     const socket = connect({ host: '127.0.0.1', port: this.#port });
     this.#held = Buffer.alloc(0);
-    socket.once('connect', () => this.#ask());
+    socket.once('connect', () => {
+      if (this.#askedAt !== null) socket.write(request);
+    });
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
     socket.once('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'ECONNRESET') resets += 1;
@@ -60,10 +65,11 @@ class Client {
     return socket;
   }
 
+  /** Where no connection is open, the next one asks. */
   #ask(): void {
-    if (stopped || this.#socket.destroyed) return;
-    this.#askedAt ??= performance.now();
-    this.#socket.write(request);
+    if (stopped) return;
+    this.#askedAt = performance.now();
+    if (this.#socket.readyState === 'open') this.#socket.write(request);
   }
 
   #read(chunk: Buffer): void {
@@ -93,7 +99,9 @@ class Client {
       askedAgain += 1;
       this.#isAgain = true;
     }
-    this.#socket = this.#dial();
+    setTimeout(() => {
+      if (!stopped) this.#socket = this.#dial();
+    }, redialMs);
   }
 }
 
