@@ -401,6 +401,10 @@ export const moveSchema = z.object({
 });
 export type Move = z.infer<typeof moveSchema>;
 
+/** Whether a move has begun and not ended: its service is where that move has brought it. */
+export const isUnderWay = ({ state }: Pick<Move, 'state'>): boolean =>
+  state === 'running' || state === 'paused' || state === 'committed';
+
 export const credentialSchema = z.object({
   id: z.string().describe('serial number, hexadecimal'),
   name: z.string(),

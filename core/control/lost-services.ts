@@ -1,3 +1,4 @@
+import { isUnderWay } from '../contract/domain.ts';
 import type { ConsoleState } from '../contract/state.ts';
 
 /** Looks in a row that must miss a service: what is known of a site's pods is up to some seconds old. */
@@ -13,9 +14,9 @@ export class LostServices {
   /** Looks once; returns the services that count as lost now, each of them once for each loss. */
   look({ services, sites, moves }: Pick<ConsoleState, 'services' | 'sites' | 'moves'>): string[] {
     const moving = new Set(
-      Object.values(moves).flatMap((move) =>
-        ['running', 'paused', 'committed'].includes(move.state) ? [move.service] : [],
-      ),
+      Object.values(moves)
+        .filter(isUnderWay)
+        .map(({ service }) => service),
     );
     const lost: string[] = [];
     for (const { id, state, site } of Object.values(services)) {

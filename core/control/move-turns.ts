@@ -1,4 +1,4 @@
-import type { Move, MovePhaseName, Site } from '../contract/domain.ts';
+import { isUnderWay, type Move, type MovePhaseName, type Site } from '../contract/domain.ts';
 import { takeTurns } from '../moves/move-queue.ts';
 import { chooseTarget, type TargetQuestion, whyNot } from '../moves/target-choice.ts';
 import { MoveError, toMoveError } from '../runtime/errors.ts';
@@ -28,7 +28,6 @@ interface TurnsParts {
 /** A candidate that does not say at once whether it takes the service is passed over: people wait. */
 const askDeadlineMs = 1_500;
 const latelyMs = 15 * 60_000;
-const underWay = new Set<Move['state']>(['running', 'paused', 'committed']);
 
 /**
  * Moves that wait for their turn. Two that share a source, a target or a stone go one after the other, others at
@@ -78,7 +77,7 @@ export class MoveTurns {
     if (this.#stopped) return;
     const { clock, store } = this.#parts.context;
     const moves = Object.values(store.state.moves);
-    const running = moves.filter(({ state }) => underWay.has(state));
+    const running = moves.filter(isUnderWay);
     const asking = [...this.#asking.keys()].flatMap((id) => this.#queue.get(id)?.move ?? []);
     const now = clock.now();
     const turns = takeTurns(
@@ -253,7 +252,7 @@ export class MoveTurns {
   #others(move: Pick<Move, 'id'>): Pick<Move, 'id' | 'from' | 'to'>[] {
     const { store } = this.#parts.context;
     const running = Object.values(store.state.moves).filter(
-      ({ id, state }) => underWay.has(state) && id !== move.id,
+      (other) => isUnderWay(other) && other.id !== move.id,
     );
     const asking = [...this.#asking].flatMap(([id, to]) => {
       const other = this.#queue.get(id)?.move;

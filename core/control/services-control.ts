@@ -1,5 +1,5 @@
 import type { ServiceDescription } from '../contract/agent-contract.ts';
-import { defaultServicePath, type Service } from '../contract/domain.ts';
+import { defaultServicePath, isUnderWay, type Service } from '../contract/domain.ts';
 import type { ServiceDefinition, ServiceFile } from '../contract/service-file.ts';
 import type { Change } from '../contract/state.ts';
 import { labServicesMost } from '../lab/spec.ts';
@@ -419,7 +419,7 @@ export class Services {
 
   #isMoving(service: string): boolean {
     return Object.values(this.#context.store.state.moves).some(
-      (move) => move.service === service && ['running', 'paused', 'committed'].includes(move.state),
+      (move) => move.service === service && isUnderWay(move),
     );
   }
 

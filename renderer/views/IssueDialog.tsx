@@ -3,7 +3,8 @@ import type { OutputOf } from '../../core/contract/contract.ts';
 import { faultsOfGrant, type Grant, inputOfGrant } from '../model/grant.ts';
 import { serviceInFocus } from '../model/reading.ts';
 import { Dialog } from '../parts/Dialog.tsx';
-import { Field } from '../parts/Field.tsx';
+import { FormActions } from '../parts/FormActions.tsx';
+import { NameField } from '../parts/NameField.tsx';
 import { PasswordField } from '../parts/PasswordField.tsx';
 import { run } from '../store/commands.ts';
 import { useConsoleState, useMayAct } from '../store/console-store.ts';
@@ -79,17 +80,13 @@ function IssueForm(props: {
         void submit();
       }}
     >
-      <Field label={words.name} hint={words.nameHint} fault={faults.name}>
-        {(ids) => (
-          <input
-            {...ids}
-            data-autofocus
-            autoComplete="off"
-            value={draft.name}
-            onChange={(event) => change({ name: event.target.value })}
-          />
-        )}
-      </Field>
+      <NameField
+        label={words.name}
+        hint={words.nameHint}
+        fault={faults.name}
+        value={draft.name}
+        onChange={(typed) => change({ name: typed })}
+      />
       <GrantFields grant={draft} faults={faults} change={change} />
       <PasswordField
         label={words.password}
@@ -98,14 +95,7 @@ function IssueForm(props: {
         value={draft.password}
         onChange={(password) => change({ password })}
       />
-      <div className="actions end">
-        <button type="button" className="button" onClick={props.onCancel}>
-          {text.cancel}
-        </button>
-        <button type="submit" className="button primary" disabled={!mayAct || busy}>
-          {words.submit}
-        </button>
-      </div>
+      <FormActions submit={words.submit} disabled={!mayAct || busy} onCancel={props.onCancel} />
     </form>
   );
 }

@@ -2,7 +2,8 @@ import { useState } from 'react';
 import type { OutputOf } from '../../core/contract/contract.ts';
 import { hostnames } from '../model/grant.ts';
 import { Dialog } from '../parts/Dialog.tsx';
-import { Field } from '../parts/Field.tsx';
+import { FormActions } from '../parts/FormActions.tsx';
+import { NameField } from '../parts/NameField.tsx';
 import { PasswordField } from '../parts/PasswordField.tsx';
 import { Refusal } from '../parts/Refusal.tsx';
 import { ask } from '../store/commands.ts';
@@ -59,17 +60,13 @@ export function LetInDialog({ service }: { service: string }) {
           void submit();
         }}
       >
-        <Field label={words.name} hint={words.nameHint} fault={shown.name}>
-          {(ids) => (
-            <input
-              {...ids}
-              data-autofocus
-              autoComplete="off"
-              value={draft.name}
-              onChange={(event) => setDraft({ ...draft, name: event.target.value })}
-            />
-          )}
-        </Field>
+        <NameField
+          label={words.name}
+          hint={words.nameHint}
+          fault={shown.name}
+          value={draft.name}
+          onChange={(typed) => setDraft({ ...draft, name: typed })}
+        />
         <PasswordField
           label={words.password}
           hint={words.passwordHint}
@@ -84,14 +81,7 @@ export function LetInDialog({ service }: { service: string }) {
           onChange={(typed) => setDraft({ ...draft, services: typed })}
         />
         <Refusal fault={refusal} />
-        <div className="actions end">
-          <button type="button" className="button" onClick={close}>
-            {text.cancel}
-          </button>
-          <button type="submit" className="button primary" disabled={!mayAct || busy}>
-            {words.submit}
-          </button>
-        </div>
+        <FormActions submit={words.submit} disabled={!mayAct || busy} onCancel={close} />
       </form>
     </Dialog>
   );

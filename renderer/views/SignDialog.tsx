@@ -6,7 +6,8 @@ import { faultsOfGrant, type Grant, inputOfGrant } from '../model/grant.ts';
 import { serviceInFocus } from '../model/reading.ts';
 import { CopyBox } from '../parts/CopyBox.tsx';
 import { Dialog } from '../parts/Dialog.tsx';
-import { Field } from '../parts/Field.tsx';
+import { FormActions } from '../parts/FormActions.tsx';
+import { NameField } from '../parts/NameField.tsx';
 import { Refusal } from '../parts/Refusal.tsx';
 import { fileName } from '../save.ts';
 import { ask } from '../store/commands.ts';
@@ -90,17 +91,13 @@ function SignForm(props: {
         void submit();
       }}
     >
-      <Field label={words.name} hint={words.nameHint} fault={faults.name}>
-        {(ids) => (
-          <input
-            {...ids}
-            data-autofocus
-            autoComplete="off"
-            value={grant.name}
-            onChange={(event) => change({ name: event.target.value })}
-          />
-        )}
-      </Field>
+      <NameField
+        label={words.name}
+        hint={words.nameHint}
+        fault={faults.name}
+        value={grant.name}
+        onChange={(typed) => change({ name: typed })}
+      />
       <div className="field">
         <span>{words.command}</span>
         <CopyBox
@@ -120,14 +117,7 @@ function SignForm(props: {
         <GrantFields grant={grant} faults={faults} change={change} />
       </div>
       <Refusal fault={refusal} />
-      <div className="actions end">
-        <button type="button" className="button" onClick={props.onCancel}>
-          {text.cancel}
-        </button>
-        <button type="submit" className="button primary" disabled={!mayAct || busy}>
-          {words.submit}
-        </button>
-      </div>
+      <FormActions submit={words.submit} disabled={!mayAct || busy} onCancel={props.onCancel} />
     </form>
   );
 }

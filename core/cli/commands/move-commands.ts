@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { OutputOf } from '../../contract/contract.ts';
-import { moveSchema } from '../../contract/domain.ts';
+import { isUnderWay, moveSchema } from '../../contract/domain.ts';
 import { MoveError } from '../../runtime/errors.ts';
 import type { Command } from '../command.ts';
 import type { CommandContext } from '../command-context.ts';
@@ -108,7 +108,7 @@ const queue: Command = {
       const moves = Object.values(state.moves).sort((a, b) => a.startedAt - b.startedAt);
       context.print({
         queue: moves.filter((move) => move.state === 'queued'),
-        underWay: moves.filter((move) => ['running', 'paused', 'committed'].includes(move.state)),
+        underWay: moves.filter(isUnderWay),
       });
       return 0;
     });

@@ -114,6 +114,8 @@ const rounds = (count: number) => expect.poll(() => status().rounds, { timeout: 
 async function keepOneRound(): Promise<void> {
   keeper.keep(service, target, everyMs);
   await rounds(1);
+  // It is over, and the next one has its time.
+  await expect.poll(() => clock.pending).toBe(1);
 }
 
 /** Changes one page of the pod. */
